@@ -11,8 +11,8 @@
 #include "ATen/Version.h"
 #include "ATen/core/dispatch/Dispatcher.h"
 #include "ATen/ops/empty_like.h"
-#include "c10/core/DispatchKeySet.h"
-#include "common/logging.h"
+#include "absl/status/statusor.h"
+#include "c10/util/Exception.h"
 #include "eqprop/relax_kernel.h"
 #include "torch/library.h"
 
@@ -349,6 +349,8 @@ Tensors RelaxCpu(const at::Tensor& drive, at::TensorList state,
 }
 
 }  // namespace
+
+absl::string_view FusedInstructionSet() { return BestKernels().name; }
 
 bool FusedKernelTakes(const std::vector<int64_t>& sizes) {
   // Between two wide hidden layers a matrix library reuses what it loads over

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "eqprop/equilibrium.h"
 #include "eqprop/network.h"
 
@@ -27,6 +28,9 @@ namespace altprop::eqprop {
 State RelaxFused(const Network& network, const Clamped& input,
                  const State& state, int64_t steps, const Nudge& nudge,
                  const Dynamics& dynamics);
+
+// What the CPU kernel uses: "AVX512", "AVX2" or "DEFAULT".
+absl::string_view FusedInstructionSet();
 
 // Whether the CPU kernel takes layers n_1 .. n_S, or leaves them to Relax.
 bool FusedKernelTakes(const std::vector<int64_t>& sizes);

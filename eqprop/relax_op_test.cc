@@ -4,6 +4,7 @@
 #include "eqprop/relax_op.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "ATen/ops/cat.h"
 #include "ATen/ops/linspace.h"
 #include "ATen/ops/zeros.h"
+#include "absl/strings/ascii.h"
 #include "c10/util/Exception.h"
 #include "eqprop/test_util.h"
 #include "gtest/gtest.h"
@@ -150,6 +152,12 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(ActivationName(std::get<0>(info.param))) +
              (std::get<1>(info.param) == at::kFloat ? "_float32" : "_float64");
     });
+
+TEST(RelaxOpTest, UsesTheInstructionSetThatItWasTold) {
+  const char* told = std::getenv("ATEN_CPU_CAPABILITY");
+  if (told == nullptr) GTEST_SKIP() << "told none";
+  EXPECT_EQ(FusedInstructionSet(), absl::AsciiStrToUpper(told));
+}
 
 TEST(RelaxOpTest, NoStepsReturnACopy) {
   const RandomProblem p =

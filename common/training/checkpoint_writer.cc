@@ -110,7 +110,7 @@ class Converter {
       converted.push_back(std::move(value));
       path_.pop_back();
     }
-    return c10::IValue(std::move(converted));
+    return c10::IValue(converted);
   }
 
   absl::StatusOr<c10::IValue> ConvertDict(const Dict& dict) {
@@ -125,7 +125,7 @@ class Converter {
       }
       path_.pop_back();
     }
-    return c10::IValue(std::move(converted));
+    return c10::IValue(converted);
   }
 
   std::vector<std::string> path_;          // keys from the root to here

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "common/training/progress.h"
 #include "common/training/report_chart.h"
+#include "common/training/report_format.h"
 #include "common/training/report_style.h"
 
 namespace altprop::training {

@@ -50,19 +50,6 @@ std::string RenderHistogram(absl::string_view title, const Histogram& h);
 std::vector<ChartPoint> Thin(const std::vector<ChartPoint>& points,
                              size_t most);
 
-// Round values (1, 2 or 5 times a power of ten apart) inside [low, high], about
-// `count` of them.
-std::vector<double> Ticks(double low, double high, int count);
-
-// "96.83 %", or four significant digits; "n/a" for what is not finite.
-std::string FormatValue(double value, bool percent);
-
-// 1234567 -> "1,234,567".
-std::string FormatCount(int64_t count);
-
-// For element contents and attribute values.
-std::string EscapeHtml(absl::string_view text);
-
 }  // namespace altprop::training
 
 #endif  // COMMON_TRAINING_REPORT_CHART_H_

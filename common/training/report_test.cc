@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/training/report_chart.h"
+#include "common/training/report_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

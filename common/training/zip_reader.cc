@@ -85,9 +85,10 @@ struct Directory {
 absl::StatusOr<uint64_t> FindEnd(const InputFile& file) {
   const uint64_t length = std::min(file.size(), kEndBytes + kMaxComment);
   const uint64_t begin = file.size() - length;
-  ALTPROP_ASSIGN_OR_RETURN(const std::string tail, file.Read(begin, length));
+  ALTPROP_ASSIGN_OR_RETURN(const std::string bytes, file.Read(begin, length));
+  const absl::string_view tail = bytes;
   for (uint64_t at = length - std::min(length, kEndBytes) + 1; at-- > 0;) {
-    Cursor cursor(absl::string_view(tail).substr(at));
+    Cursor cursor(tail.substr(at));
     if (cursor.U32() != kEnd) continue;
     cursor.Take(16);
     const uint16_t comment = cursor.U16();
