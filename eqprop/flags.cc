@@ -256,7 +256,7 @@ absl::Status ApplyGlyphsDefaults(const cli::ParsedArguments& arguments) {
   // train_mnist's settings, which the authors publish for 28x28 digits.
   const std::pair<const char*, const char*> defaults[] = {
       {"T1", "30"},  {"T2", "10"},    {"betas", "0,0.1"},
-      {"mbs", "50"}, {"epochs", "4"},
+      {"mbs", "50"}, {"epochs", "10"},
   };
   for (const auto& [flag, value] : defaults) {
     if (!arguments.Given(flag)) {

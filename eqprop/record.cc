@@ -91,7 +91,9 @@ absl::Status Record::Activity(const Position& at, const State& free) {
 
 absl::Status Record::Epoch(const Position& at, const Score& test,
                            double learning_rate) {
-  MetricsLine train = Line("train", at, at.running);
+  // Minibatches take the name "train" where they are logged.
+  MetricsLine train = Line(options_.run.log_every > 0 ? "train_epoch" : "train",
+                           at, at.running);
   train.values.emplace_back("learning_rate", learning_rate);
   ALTPROP_RETURN_IF_ERROR(directory_->Log(std::move(train)));
   ALTPROP_RETURN_IF_ERROR(directory_->Log(Line("test", at, test)));

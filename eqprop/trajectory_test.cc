@@ -87,7 +87,7 @@ TEST(Trajectory, EqualsTheAuthorsProgramOnMnist) {
   const std::vector<MetricsLine> train = Lines(run_dir, "train");
   const at::Tensor loss = *golden->Find("loss")->tensor();
   const at::Tensor correct = *golden->Find("train_correct")->tensor();
-  ASSERT_GE(train.size(), 10u);
+  ASSERT_EQ(train.size(), 10u);
   for (int64_t step = 0; step < 10; ++step) {
     EXPECT_EQ(train[step].step, step + 1);
     EXPECT_NEAR(At(train[step], "loss"), loss[step].item<double>(), 1e-9);
