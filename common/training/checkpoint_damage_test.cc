@@ -266,6 +266,8 @@ TEST(HostilePickleTest, NestingAndCyclesEnd) {
                 Stream(std::string(100'000, ']') + std::string(99'999, 'a'))),
             deep);
   EXPECT_EQ(loader.Error(Stream(std::string("]q\0h\0a", 6))), deep);
+  EXPECT_EQ(loader.Error(Stream(std::string(258, ']') + std::string(257, 'a'))),
+            deep);
   EXPECT_TRUE(
       loader.Load(Stream(std::string(250, ']') + std::string(249, 'a'))).ok());
 }

@@ -141,6 +141,17 @@ TEST(CheckpointTest, BytesDifferWithAnyContent) {
   EXPECT_FALSE(bytes == SavedBytes(Dict{{"w", Range(3).reshape({3, 1})}}));
 }
 
+TEST(CheckpointTest, ViewAloneIsWrittenLikeItsCopy) {
+  const at::Tensor base = Range(40).reshape({5, 8});
+  for (const at::Tensor& view :
+       {base.slice(0, 0, 2), base.slice(0, 3), base.t(), base.select(1, 3),
+        base.slice(1, 2, 5), base.as_strided({1, 40}, {77, 1})}) {
+    EXPECT_TRUE(SavedBytes(view) ==
+                SavedBytes(view.clone(at::MemoryFormat::Contiguous)));
+    EXPECT_TRUE(Reloaded(view) == Value(view));
+  }
+}
+
 TEST(CheckpointTest, ViewDoesNotBringItsBase) {
   const at::Tensor base = at::zeros({1 << 20});
   EXPECT_LT(SavedBytes(Dict{{"part", base.slice(0, 0, 4)}}).size(), 4096);
