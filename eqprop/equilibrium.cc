@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
+#include "eqprop/affine.h"
 
 namespace altprop::eqprop {
 namespace {
@@ -86,7 +87,7 @@ Dynamics EvaluationDynamics(Loss loss, bool squash_output) {
 Clamped Clamp(const Network& network, const at::Tensor& x) {
   const Edge& first = network.edges.front();
   const at::Tensor flat = x.flatten(1);
-  return {flat, at::linear(flat, first.weight, first.bias)};
+  return {flat, Affine(flat, first.weight, first.bias)};
 }
 
 at::Tensor OneHot(const at::Tensor& labels, int64_t classes,

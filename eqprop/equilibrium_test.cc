@@ -6,6 +6,7 @@
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/clone.h"
+#include "ATen/ops/linear.h"
 #include "ATen/ops/zeros.h"
 #include "eqprop/test_util.h"
 #include "gtest/gtest.h"
@@ -55,8 +56,9 @@ TEST_P(ClosedFormTest, PhiGradientIsTheDerivativeOfPhiByTheParameters) {
     leaves.push_back(edge.weight);
     leaves.push_back(edge.bias);
   }
-  // Clamped anew, so that W_1 and b_1 are differentiated too.
-  const Clamped input = Clamp(network, problem_.input.x);
+  // Clamp() records no graph; this does, so that W_1 and b_1 count too.
+  const at::Tensor& x = problem_.input.x;
+  const Clamped input{x, at::linear(x, leaves[0], leaves[1])};
   const at::Tensor phi = Phi(network, input, problem_.state, {}, loss_).mean();
   EXPECT_LE(RelativeError(PhiGradient(problem_.input, problem_.state),
                           torch::autograd::grad({phi}, leaves)),

@@ -16,7 +16,7 @@
 #include "common/status.h"
 
 ABSL_FLAG(std::string, model, "MLP", "network: MLP (layers of --archi)");
-ABSL_FLAG(altprop::cli::IntList, archi, altprop::cli::IntList({784, 512, 10}),
+ABSL_FLAG(altprop::cli::IntList, archi, (altprop::cli::IntList{{784, 512, 10}}),
           "units of the input, of each hidden layer and of the output");
 ABSL_FLAG(std::string, act, "mysig",
           "activation sigma: mysig, sigmoid, tanh, hard_sigmoid, my_hard_sig, "
@@ -30,7 +30,8 @@ ABSL_FLAG(std::string, loss, "mse",
           "(cross-entropy, with a linear output layer)");
 ABSL_FLAG(int64_t, T1, 20, "time steps of the free phase, and of evaluation");
 ABSL_FLAG(int64_t, T2, 4, "time steps of each nudged phase");
-ABSL_FLAG(altprop::cli::FloatList, betas, altprop::cli::FloatList({0.0, 0.01}),
+ABSL_FLAG(altprop::cli::FloatList, betas,
+          (altprop::cli::FloatList{{0.0, 0.01}}),
           "nudging strength of the free and of the nudged phase");
 ABSL_FLAG(bool, thirdphase, false,
           "symmetric estimate: a third phase, nudged by minus beta");
@@ -255,7 +256,7 @@ absl::Status ApplyGlyphsDefaults(const cli::ParsedArguments& arguments) {
   }
   // train_mnist's settings, which the authors publish for 28x28 digits.
   const std::pair<const char*, const char*> defaults[] = {
-      {"T1", "30"},  {"T2", "10"},    {"betas", "0,0.1"},
+      {"T1", "30"},  {"T2", "10"},     {"betas", "0,0.1"},
       {"mbs", "50"}, {"epochs", "10"},
   };
   for (const auto& [flag, value] : defaults) {
@@ -266,8 +267,8 @@ absl::Status ApplyGlyphsDefaults(const cli::ParsedArguments& arguments) {
   if (!arguments.Given("lrs") && !arguments.Given("optim")) {
     absl::SetFlag(&FLAGS_optim, "adam");
     const size_t sizes = absl::GetFlag(FLAGS_archi).values.size();
-    absl::SetFlag(&FLAGS_lrs, FloatList(std::vector<double>(
-                                  sizes > 1 ? sizes - 1 : 0, 5e-4)));
+    absl::SetFlag(&FLAGS_lrs, FloatList{std::vector<double>(
+                                  sizes > 1 ? sizes - 1 : 0, 5e-4)});
   }
   return absl::OkStatus();
 }
