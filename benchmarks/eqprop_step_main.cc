@@ -31,8 +31,8 @@ double Seconds(const std::function<void()>& work) {
 
 // The median of many runs.
 double Typical(const std::function<void()>& work) {
-  std::vector<double> times;
-  for (int i = 0; i < 200; ++i) times.push_back(Seconds(work));
+  std::vector<double> times(200);
+  for (double& time : times) time = Seconds(work);
   std::nth_element(times.begin(), times.begin() + times.size() / 2,
                    times.end());
   return times[times.size() / 2];

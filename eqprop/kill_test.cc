@@ -1,8 +1,7 @@
 // kill -9 at random moments of a run that writes checkpoints all the time: the
 // file always loads, and the run goes on from it.
 
-#include <signal.h>
-
+#include <csignal>
 #include <random>
 #include <string>
 

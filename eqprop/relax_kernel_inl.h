@@ -12,7 +12,8 @@
 #include "eqprop/relax_kernel.h"
 
 namespace altprop::eqprop::relax {
-namespace {
+// As the header's first comment says.
+namespace {  // NOLINT(google-build-namespaces)
 
 // Vectors of the compiler: arithmetic is element-wise, comparisons give masks.
 template <typename T>
@@ -77,20 +78,20 @@ struct ExpConstants<double> {
   static constexpr double kLn2Low = 1.42860682030941723212e-6;
   static constexpr int kBias = 1023, kMantissa = 52, kDegree = 13;
 };
-constexpr double kInverseFactorial[] = {1,
-                                        1,
-                                        1.0 / 2,
-                                        1.0 / 6,
-                                        1.0 / 24,
-                                        1.0 / 120,
-                                        1.0 / 720,
-                                        1.0 / 5040,
-                                        1.0 / 40320,
-                                        1.0 / 362880,
-                                        1.0 / 3628800,
-                                        1.0 / 39916800,
-                                        1.0 / 479001600,
-                                        1.0 / 6227020800.0};
+inline constexpr double kInverseFactorial[] = {1,
+                                               1,
+                                               1.0 / 2,
+                                               1.0 / 6,
+                                               1.0 / 24,
+                                               1.0 / 120,
+                                               1.0 / 720,
+                                               1.0 / 5040,
+                                               1.0 / 40320,
+                                               1.0 / 362880,
+                                               1.0 / 3628800,
+                                               1.0 / 39916800,
+                                               1.0 / 479001600,
+                                               1.0 / 6227020800.0};
 
 // exp(x) = power * (1 + excess), for x clamped to [kLow, kHigh].
 template <typename T>

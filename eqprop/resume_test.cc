@@ -1,8 +1,7 @@
 // A run that was stopped and continued ends with the bytes of one that never
 // was.
 
-#include <signal.h>
-
+#include <csignal>
 #include <string>
 #include <vector>
 

@@ -358,6 +358,7 @@ class StepByStepTest : public testing::Test {
   static at::Tensor First(const std::vector<std::vector<at::Tensor>>& steps,
                           size_t i) {
     std::vector<at::Tensor> entries;
+    entries.reserve(kSteps);
     for (int t = 0; t < kSteps; ++t) entries.push_back(steps[t][i][0][0]);
     return at::stack(entries);
   }

@@ -163,7 +163,7 @@ absl::Status TrainRun(const Options& o, const Start& start) {
       Record::Create(o, start, at, loader.batches_per_epoch()));
   Run run{o, data, loader, network, optimizer, at, *record, stop};
 
-  const absl::Status trained = Train(run);
+  absl::Status trained = Train(run);
   if (absl::IsCancelled(trained)) return trained;
   if (!trained.ok()) {
     // The first error is the one to tell.

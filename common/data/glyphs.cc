@@ -126,7 +126,7 @@ void Develop(const Canvas& canvas, float pen, float ink, CounterRandom& random,
     const float coverage =
         std::clamp(pen + 0.5F - std::sqrt(canvas[i]), 0.0F, 1.0F);
     const float value = std::clamp(ink * coverage + noise[i], 0.0F, 255.0F);
-    image[i] = static_cast<uint8_t>(static_cast<int>(value + 0.5F));
+    image[i] = static_cast<uint8_t>(std::lround(value));
   }
 }
 

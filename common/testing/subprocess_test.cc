@@ -1,6 +1,6 @@
 #include "common/testing/subprocess.h"
 
-#include <signal.h>
+#include <csignal>
 
 #include "gtest/gtest.h"
 

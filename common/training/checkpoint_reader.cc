@@ -182,7 +182,7 @@ const PickleObject* FindItem(const PickleObject& object,
 
 // Reads the three pickles at the front.
 absl::Status CheckStreamHeader(Unpickler& unpickler) {
-  const absl::Status other = absl::InvalidArgumentError(
+  absl::Status other = absl::InvalidArgumentError(
       "is not a checkpoint: a pickle, but not torch's");
   ALTPROP_ASSIGN_OR_RETURN(const PickleObject* const magic, unpickler.Next());
   const auto* digits = magic->As<std::string>();

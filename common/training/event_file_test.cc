@@ -20,7 +20,7 @@ std::string Contents(const std::string& path) {
 }
 
 std::string NewFolder(const std::string& name) {
-  const std::string folder = testing::TempDir() + "/" + name;
+  std::string folder = testing::TempDir() + "/" + name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;

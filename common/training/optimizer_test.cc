@@ -145,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(BothRules, OptimizerGoldenTest,
 TEST(Adam, GivesTheSameBytesForAnyNumberOfThreads) {
   const auto run = [](int threads) {
     at::set_num_threads(threads);
-    const at::Tensor theta = Random({100003}, 5, at::kFloat);
+    at::Tensor theta = Random({100003}, 5, at::kFloat);
     Optimizer adam = Optimizer::Adam({{{{"theta", theta}}, 1e-3, 0.01}});
     for (int step = 1; step <= 5; ++step) {
       adam.Step({Random({100003}, 100 + step, at::kFloat)});
