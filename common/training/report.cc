@@ -309,27 +309,34 @@ std::string Measurements(const Report& report) {
   std::string html = Cards(all, report) + PaperBoxes(report, all);
   html += "<h2>Curves</h2>\n<div class=\"charts\">\n";
   for (const Chart& chart : MakeCharts(all, report)) html += RenderChart(chart);
+  for (const Chart& chart : report.charts) html += RenderChart(chart);
   return html + "</div>\n" + EpochTable(all);
 }
 
 }  // namespace
 
+std::string RenderPage(const ReportHeader& header, absl::string_view body,
+                       const std::vector<FactTable>& facts,
+                       absl::string_view footer) {
+  return absl::StrCat(Head(header), "<body>\n<main>\n", Heading(header), body,
+                      Facts(facts), "<footer>", footer,
+                      "</footer>\n</main>\n</body>\n</html>\n");
+}
+
 std::string RenderReport(const Report& report) {
-  std::string html = absl::StrCat(Head(report.header), "<body>\n<main>\n",
-                                  Heading(report.header), Measurements(report));
+  std::string body = Measurements(report);
   if (!report.histograms.empty()) {
-    html += "<h2>Histograms</h2>\n<div class=\"charts\">\n";
+    body += "<h2>Histograms</h2>\n<div class=\"charts\">\n";
     for (const auto& [title, histogram] : report.histograms) {
-      html += RenderHistogram(title, histogram);
+      body += RenderHistogram(title, histogram);
     }
-    html += "</div>\n";
+    body += "</div>\n";
   }
-  absl::StrAppend(
-      &html, Facts(report.facts),
-      "<footer>Drawn from <code>metrics.jsonl</code>. Beside this page: "
+  return RenderPage(
+      report.header, body, report.facts,
+      "Drawn from <code>metrics.jsonl</code>. Beside this page: "
       "<code>flags.txt</code> makes the run again, the event files are for "
-      "TensorBoard.</footer>\n</main>\n</body>\n</html>\n");
-  return html;
+      "TensorBoard.");
 }
 
 }  // namespace altprop::training

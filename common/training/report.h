@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "common/training/histogram.h"
 #include "common/training/metrics.h"
+#include "common/training/report_chart.h"
 
 namespace altprop::training {
 
@@ -42,7 +44,14 @@ struct Report {
   std::vector<MetricsLine> lines;                             // oldest first
   std::vector<std::pair<std::string, Histogram>> histograms;  // by title
   std::vector<FactTable> facts;
+  std::vector<Chart> charts = {};  // the method's own, after the metrics'
 };
+
+// A page in the report's look around `body`, HTML, with the facts below it.
+// `footer`: HTML, one line.
+std::string RenderPage(const ReportHeader& header, absl::string_view body,
+                       const std::vector<FactTable>& facts,
+                       absl::string_view footer);
 
 // One self-contained HTML page: no script, no font, no address of anything
 // else. Charts are inline SVG, one per metric with a curve per split; long

@@ -127,6 +127,18 @@ void DrawXAxis(const Axis& x, const std::vector<double>& ticks,
       kWidth - kRight, kHeight - 4, EscapeHtml(title));
 }
 
+absl::string_view StyleClass(LineStyle style) {
+  switch (style) {
+    case LineStyle::kSolid:
+      return "";
+    case LineStyle::kDotted:
+      return " dotted";
+    case LineStyle::kDashed:
+      return " dashed";
+  }
+  return "";
+}
+
 std::string PathOf(const std::vector<ChartPoint>& points, const Axis& x,
                    const Axis& y) {
   std::string path;
@@ -146,10 +158,11 @@ std::string PathOf(const std::vector<ChartPoint>& points, const Axis& x,
 void DrawCurve(const Curve& curve, const Chart& chart, const Axis& x,
                const Axis& y, std::string& svg) {
   const std::vector<ChartPoint> points = Thin(curve.points, kMostPoints);
-  absl::StrAppendFormat(&svg,
-                        "<g class=\"c%d\"><path class=\"curve\" d=\"%s\"/>",
-                        curve.color, PathOf(points, x, y));
-  const bool dots = points.size() <= kMostDots;
+  absl::StrAppendFormat(
+      &svg, "<g class=\"c%d\"><path class=\"curve%s\" d=\"%s\"/>", curve.color,
+      StyleClass(curve.style), PathOf(points, x, y));
+  const bool dots =
+      points.size() <= kMostDots && curve.style == LineStyle::kSolid;
   for (const ChartPoint& point : points) {
     if (!std::isfinite(point.y)) continue;
     if (dots) {
@@ -186,7 +199,19 @@ double LastValue(const Curve& curve) {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
+std::string OwnLegend(const std::vector<LegendKey>& keys) {
+  std::string html = "<p class=\"legend\">";
+  for (const LegendKey& key : keys) {
+    absl::StrAppend(&html, "<span class=\"key ",
+                    key.color < 0 ? "ink" : absl::StrCat("c", key.color),
+                    StyleClass(key.style), "\"><i></i>", EscapeHtml(key.name),
+                    "</span>");
+  }
+  return html + "</p>\n";
+}
+
 std::string Legend(const Chart& chart) {
+  if (!chart.legend.empty()) return OwnLegend(chart.legend);
   std::string html = "<p class=\"legend\">";
   for (const Curve& curve : chart.curves) {
     absl::StrAppendFormat(&html,
@@ -256,6 +281,29 @@ void DrawBar(const Histogram& h, size_t i, const Axis& x, const Axis& y,
       FormatCount(h.counts[i]));
 }
 
+// A bar around `middle`, with its name below and its value above.
+void DrawNamedBar(const Bar& bar, double middle, double width, const Axis& y,
+                  std::string& svg) {
+  const double base = kHeight - kBottom;
+  absl::StrAppendFormat(&svg,
+                        "<text class=\"tick\" x=\"%.1f\" y=\"%g\" "
+                        "dy=\"1.25em\" text-anchor=\"middle\">%s</text>",
+                        middle, base + 1, EscapeHtml(bar.name));
+  if (!std::isfinite(bar.value)) return;
+  const double top = y(bar.value);
+  absl::StrAppendFormat(
+      &svg,
+      "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+      "height=\"%.1f\"><title>%s: %s\n%s</title></rect>",
+      middle - width / 2, top, width, base - top, EscapeHtml(bar.name),
+      FormatValue(bar.value, false), EscapeHtml(bar.label));
+  absl::StrAppendFormat(
+      &svg,
+      "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s"
+      "</text>\n",
+      middle, top - 4, EscapeHtml(absl::StrFormat("%.2g", bar.value)));
+}
+
 // Adds, in order, the indices in [begin, end) of the lowest and the highest
 // point and of one that is not finite.
 void KeepExtremes(const std::vector<ChartPoint>& points, size_t begin,
@@ -288,6 +336,28 @@ std::string RenderChart(const Chart& chart) {
   }
   for (const Curve& curve : chart.curves) DrawCurve(curve, chart, x, y, svg);
   return Figure(chart.title, Legend(chart), svg);
+}
+
+std::string RenderBars(const BarChart& chart) {
+  double high = chart.high;
+  for (const Bar& bar : chart.bars) {
+    if (std::isfinite(bar.value)) high = std::max(high, bar.value);
+  }
+  const Axis y{0, high, kHeight - kBottom, kTop, false};
+  std::string svg;
+  DrawYAxis(y, false, svg);
+  const double slot =
+      (kWidth - kRight - kLeft) /
+      static_cast<double>(std::max<size_t>(1, chart.bars.size()));
+  const double width = std::min(0.7 * slot, 56.0);
+  svg += "<g class=\"c0\">";
+  for (size_t i = 0; i < chart.bars.size(); ++i) {
+    DrawNamedBar(chart.bars[i], kLeft + (static_cast<double>(i) + 0.5) * slot,
+                 width, y, svg);
+  }
+  svg += "</g>\n";
+  DrawXAxis({}, {}, chart.x_title, svg);
+  return Figure(chart.title, "", svg);
 }
 
 std::string RenderHistogram(absl::string_view title, const Histogram& h) {

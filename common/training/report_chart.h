@@ -20,10 +20,13 @@ struct ChartPoint {
   std::string label;  // the tooltip's second line: "epoch 2, step 2400"
 };
 
+enum class LineStyle { kSolid, kDotted, kDashed };
+
 struct Curve {
   std::string name;                // "test"
   int color = 0;                   // 0 to 5: the page's series colours
   std::vector<ChartPoint> points;  // by x
+  LineStyle style = LineStyle::kSolid;
 };
 
 // A dashed horizontal line, as for a paper's number.
@@ -32,17 +35,42 @@ struct ReferenceLine {
   double y = 0;
 };
 
+// An entry of a legend; `color` -1 is that of text.
+struct LegendKey {
+  std::string name;
+  int color = -1;
+  LineStyle style = LineStyle::kSolid;
+};
+
 struct Chart {
   std::string title;
   std::string x_title;
   bool percent = false;  // y is a fraction, shown as per cent
   std::vector<Curve> curves;
   std::vector<ReferenceLine> references;
+  // In place of an entry per curve with its last value, where colours and line
+  // styles mean something each.
+  std::vector<LegendKey> legend = {};
+};
+
+struct Bar {
+  std::string name;   // below the bar: short
+  double value = 0;   // not finite: no bar
+  std::string label;  // the tooltip's second line
+};
+
+// Bars from 0 to at least `high`.
+struct BarChart {
+  std::string title;
+  std::string x_title;
+  double high = 1;
+  std::vector<Bar> bars;
 };
 
 // The vertical axis is logarithmic where all values are positive and span more
 // than two decades (never for per cent).
 std::string RenderChart(const Chart& chart);
+std::string RenderBars(const BarChart& chart);
 std::string RenderHistogram(absl::string_view title, const Histogram& h);
 
 // At most `most` points (at least 4): of each stretch of the curve its lowest

@@ -77,7 +77,9 @@ figcaption { font-weight: 650; }
   display: inline-block; width: 18px; margin-right: 7px; vertical-align: .25em;
   border-top: 3px solid var(--color); border-radius: 2px;
 }
-.key.paper i { border-top-style: dashed; border-radius: 0; }
+.key.paper i, .key.dashed i { border-top-style: dashed; border-radius: 0; }
+.key.dotted i { border-top-style: dotted; border-radius: 0; }
+.ink { --color: var(--soft); }
 .c0 { --color: var(--c0); } .c1 { --color: var(--c1); }
 .c2 { --color: var(--c2); } .c3 { --color: var(--c3); }
 .c4 { --color: var(--c4); } .c5 { --color: var(--c5); }
@@ -90,6 +92,8 @@ svg text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-num
   fill: none; stroke: var(--color); stroke-width: 2; stroke-linejoin: round;
   stroke-linecap: round;
 }
+.curve.dotted { stroke-dasharray: .1 4.5; stroke-width: 2.4; }
+.curve.dashed { stroke-dasharray: 7 5; stroke-width: 1.6; }
 .dot { fill: var(--color); }
 .hit { fill: transparent; }
 .hit:hover { fill: var(--color); fill-opacity: .35; }

@@ -151,6 +151,43 @@ TEST(RenderHistogram, HasABarPerBin) {
   EXPECT_EQ(CountOf(RenderHistogram("none", {}), "class=\"bar\""), 0u);
 }
 
+TEST(RenderBars, HasANamedBarPerFiniteValue) {
+  const BarChart chart{"heights",
+                       "layer",
+                       1,
+                       {{"1", 0.5, "a<b"}, {"2", 0.25, ""}, {"B", NAN, ""}}};
+  const std::string html = RenderBars(chart);
+  EXPECT_EQ(CountOf(html, "class=\"bar\""), 2u);
+  EXPECT_TRUE(Has(html, ">B</text>"));
+  EXPECT_TRUE(Has(html, "<title>1: 0.5\na&lt;b</title>"));
+  EXPECT_FALSE(Has(html, "nan"));
+  EXPECT_EQ(CountOf(RenderBars({}), "class=\"bar\""), 0u);
+}
+
+TEST(RenderChart, LineStylesAndALegendOfItsOwn) {
+  Chart chart{"title", "step", false, {}, {}};
+  chart.curves = {{"solid", 0, {{0, 1, ""}, {1, 2, ""}}},
+                  {"dots", 1, {{0, 1, ""}, {1, 2, ""}}, LineStyle::kDotted}};
+  EXPECT_EQ(CountOf(RenderChart(chart), "class=\"curve\""), 1u);
+  EXPECT_EQ(CountOf(RenderChart(chart), "class=\"curve dotted\""), 1u);
+  EXPECT_TRUE(Has(RenderChart(chart), "solid <b>2</b>"));
+  chart.legend = {{"one", 1}, {"dashes", -1, LineStyle::kDashed}};
+  const std::string html = RenderChart(chart);
+  EXPECT_TRUE(Has(html, "class=\"key c1\"><i></i>one"));
+  EXPECT_TRUE(Has(html, "class=\"key ink dashed\"><i></i>dashes"));
+  EXPECT_FALSE(Has(html, "solid <b>2</b>"));
+}
+
+TEST(RenderPage, HasBodyFactsAndFooter) {
+  const std::string html =
+      RenderPage({"a & b", "", RunState::kFinished, "", {}}, "<p>body</p>",
+                 {{"Facts", {{"T1", "3"}}}}, "foot");
+  EXPECT_TRUE(Has(html, "<h1>a &amp; b</h1>"));
+  EXPECT_TRUE(Has(html, "<p>body</p>"));
+  EXPECT_TRUE(Has(html, "<th>T1</th><td>3</td>"));
+  EXPECT_TRUE(Has(html, "<footer>foot</footer>"));
+}
+
 TEST(Ticks, AreRoundAndInside) {
   EXPECT_THAT(Ticks(0, 10, 5), ElementsAre(0, 2, 4, 6, 8, 10));
   EXPECT_THAT(Ticks(1, 4, 5), ElementsAre(1, 1.5, 2, 2.5, 3, 3.5, 4));

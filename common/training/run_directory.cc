@@ -258,9 +258,21 @@ absl::Status RunDirectory::LogHistogram(absl::string_view tag, int64_t step,
   return absl::OkStatus();
 }
 
+void RunDirectory::SetChart(Chart chart) {
+  const auto same = std::find_if(
+      charts_.begin(), charts_.end(),
+      [&](const Chart& other) { return other.title == chart.title; });
+  if (same != charts_.end()) {
+    *same = std::move(chart);
+  } else {
+    charts_.push_back(std::move(chart));
+  }
+}
+
 absl::Status RunDirectory::WriteReport(const ReportHeader& header) const {
   return WriteFileAtomically(
-      File("report.html"), RenderReport({header, lines_, histograms_, facts_}));
+      File("report.html"),
+      RenderReport({header, lines_, histograms_, facts_, charts_}));
 }
 
 std::string RunFlagsText(

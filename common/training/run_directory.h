@@ -59,6 +59,10 @@ class RunDirectory {
   absl::Status LogHistogram(absl::string_view tag, int64_t step,
                             const at::Tensor& values);
 
+  // A chart of the method's own for the report; one of the same title is
+  // replaced.
+  void SetChart(Chart chart);
+
   // Draws report.html again from all that was logged, resumed lines included,
   // in one atomic replacement.
   absl::Status WriteReport(const ReportHeader& header) const;
@@ -80,6 +84,7 @@ class RunDirectory {
   std::vector<MetricsLine> lines_;
   std::vector<std::pair<std::string, Histogram>> histograms_;
   std::vector<FactTable> facts_;
+  std::vector<Chart> charts_;
   size_t resumed_lines_ = 0;   // how many of lines_ came from before a resume
   double seconds_before_ = 0;  // of training, before a resume
   std::chrono::steady_clock::time_point start_;

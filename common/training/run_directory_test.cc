@@ -217,6 +217,22 @@ TEST_F(RunDirectoryTest, DrawsAllThatWasLogged) {
   EXPECT_THAT(html, HasSubstr("<th>torch</th>"));
 }
 
+TEST_F(RunDirectoryTest, DrawsTheMethodsOwnChartsOnceEach) {
+  const auto run = Create(root_);
+  LogSteps(*run, 1, 1);
+  for (const char* epoch : {"epoch one", "epoch two"}) {
+    Chart chart;
+    chart.title = "Convergence";
+    chart.curves = {{epoch, 0, {{1, -1, ""}, {2, -3, ""}}}};
+    run->SetChart(std::move(chart));
+  }
+  ASSERT_TRUE(run->WriteReport({"", "", RunState::kRunning, "", {}}).ok());
+  const std::string html = Contents(run->File("report.html"));
+  EXPECT_THAT(html, HasSubstr("<figcaption>Convergence</figcaption>"));
+  EXPECT_THAT(html, HasSubstr("epoch two"));
+  EXPECT_THAT(html, Not(HasSubstr("epoch one")));
+}
+
 TEST(RunFlagsText, RepeatsTheRunAndNotItsPlace) {
   EXPECT_EQ(RunFlagsText({{"T1", "30"}, {"run_dir", "x"}, {"save", "true"}}),
             "# The run again: --flagfile=THIS_FILE\n"
