@@ -40,7 +40,7 @@ EqpropStep::EqpropStep(const StepSetting& setting)
 EqpropStep::Score EqpropStep::Run() {
   const eqprop::Clamped input = ClampInput();
   const eqprop::State free = Free(input);
-  const Score score = Measure(free);
+  const Score score = Measure(input, free);
   Update(Gradient(input, free, Nudged(input, free)));
   NextLabels();
   return score;
@@ -63,10 +63,13 @@ eqprop::State EqpropStep::Free(const eqprop::Clamped& input) const {
                    setting_.path);
 }
 
-EqpropStep::Score EqpropStep::Measure(const eqprop::State& free) const {
+EqpropStep::Score EqpropStep::Measure(const eqprop::Clamped& input,
+                                      const eqprop::State& free) const {
   const at::Tensor loss = LossPerSample(setting_.loss, free.back(), target_);
-  return {loss.mean().item<double>(),
-          eqprop::Prediction(free).eq(labels_).sum().item<int64_t>()};
+  return {loss.mean().item<double>(), eqprop::Prediction(network_, input, free)
+                                          .eq(labels_)
+                                          .sum()
+                                          .item<int64_t>()};
 }
 
 eqprop::State EqpropStep::Nudged(const eqprop::Clamped& input,
@@ -79,7 +82,9 @@ eqprop::State EqpropStep::Nudged(const eqprop::Clamped& input,
 std::vector<at::Tensor> EqpropStep::Gradient(
     const eqprop::Clamped& input, const eqprop::State& free,
     const eqprop::State& nudged) const {
-  return ContrastGradient(input, free, 0, nudged, setting_.beta);
+  return ContrastGradient(
+      network_, input,
+      eqprop::Between({free, 0}, {nudged, setting_.beta}, target_));
 }
 
 void EqpropStep::Update(const std::vector<at::Tensor>& gradient) {

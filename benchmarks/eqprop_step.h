@@ -47,7 +47,7 @@ class EqpropStep {
   void NextLabels();
   eqprop::Clamped ClampInput() const;
   eqprop::State Free(const eqprop::Clamped& input) const;
-  Score Measure(const eqprop::State& free) const;
+  Score Measure(const eqprop::Clamped& input, const eqprop::State& free) const;
   eqprop::State Nudged(const eqprop::Clamped& input,
                        const eqprop::State& free) const;
   std::vector<at::Tensor> Gradient(const eqprop::Clamped& input,

@@ -67,7 +67,7 @@ void TellParts() {
       "free phase", [&] { step.Free(input); },
       2 * second * static_cast<double>(setting.free_steps), 0);
   Tell(
-      "loss and accuracy", [&] { step.Measure(free); }, 0, 0);
+      "loss and accuracy", [&] { step.Measure(input, free); }, 0, 0);
   Tell(
       "nudged phase", [&] { step.Nudged(input, free); },
       2 * second * static_cast<double>(setting.nudged_steps), 0);

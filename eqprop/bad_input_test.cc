@@ -77,6 +77,54 @@ void ExpectOneLine(const ProgramResult& result, int exit_code,
 constexpr char kImages[] = "train-images-idx3-ubyte";
 constexpr char kLabels[] = "t10k-labels-idx1-ubyte";
 
+// A CNN on the same images, with `more` flags that are wrong.
+const std::vector<std::string> kCnn = {"--model=CNN", "--lrs", "0.1", "0.1",
+                                       "0.1"};
+
+TEST_F(BadInput, ConvolutionsThatDoNotFitTogether) {
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), kCnn.begin(), kCnn.end());
+    // Before data is read: there is none.
+    return RunTrain(SmallRun(File("nowhere"), File("other"), more));
+  };
+  ExpectOneLine(train({"--kernels", "5"}), 2, {"--kernels", "2 convolutions"});
+  ExpectOneLine(train({"--strides", "1", "0"}), 2, {"--strides", "at least 1"});
+  ExpectOneLine(train({"--paddings", "1", "1", "1"}), 2, {"--paddings"});
+  ExpectOneLine(train({"--pools", "mmm"}), 2, {"--pools", "3 letters"});
+  ExpectOneLine(train({"--pools", "mx"}), 2, {"--pools", "mx", "m, a and i"});
+  ExpectOneLine(train({"--kernels", "5", "25"}), 2,
+                {"--kernels", "convolution 2", "12x12"});
+  ExpectOneLine(train({"--fc", "0"}), 2, {"--fc"});
+  ExpectOneLine(train({"--softmax"}), 2, {"--softmax", "cel"});
+  ExpectOneLine(train({"--model=VGG"}), 2, {"--model", "VGG", "VFCNN"});
+  ExpectOneLine(train({"--lrs", "0.1"}), 2, {"--lrs", "3 edges"});
+  ExpectOneLine(train({"--same-update"}), 2, {"--same_update", "VFCNN"});
+  ExpectOneLine(train({"--model=VFCNN", "--alg=CEP"}), 2, {"--alg", "CEP"});
+  ExpectOneLine(train({"--alg=BPTT", "--T1=3", "--T2=4"}), 2, {"--T1", "T2"});
+  ExpectOneLine(train({"--dropouts", "1", "0.5"}), 2,
+                {"--dropouts", "2 values"});
+  ExpectOneLine(train({"--dropouts", "1", "1", "2", "1"}), 2,
+                {"--dropouts", "at most 1"});
+  ExpectOneLine(train({"--semantics=wrong"}), 2, {"--semantics", "reference"});
+  ExpectOneLine(train({"--updates=random"}), 2, {"--updates"});
+  ExpectOneLine(train({"--tolerance=-1"}), 2, {"--tolerance"});
+}
+
+TEST_F(BadInput, SoftmaxOfAPerceptron) {
+  ExpectOneLine(Train({"--loss=cel", "--softmax"}), 2, {"--softmax", "MLP"});
+}
+
+TEST_F(BadInput, LoadPathWithoutAState) {
+  ExpectOneLine(Train({"--load_path", folder_}), 1, {"best.pt", folder_});
+}
+
+// What the authors' program leaves: a pickle of Python's own objects.
+TEST_F(BadInput, LoadPathWithAPickledModule) {
+  WriteFile(File("model.pt"), ReadFile("eqprop/testdata/pickled_module.pt"));
+  ExpectOneLine(Train({"--load_path", folder_}), 1,
+                {"model.pt", "state_dict", "--init_from"});
+}
+
 TEST_F(BadInput, MissingData) {
   ASSERT_EQ(unlink(File(kImages).c_str()), 0);
   ExpectOneLine(Train(), 1, {kImages, folder_});

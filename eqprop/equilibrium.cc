@@ -1,12 +1,11 @@
 #include "eqprop/equilibrium.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ATen/TensorOperators.h"
-#include "ATen/ops/addmm.h"
 #include "ATen/ops/cat.h"
 #include "ATen/ops/full.h"
-#include "ATen/ops/linear.h"
 #include "ATen/ops/log_softmax.h"
 #include "ATen/ops/mm.h"
 #include "ATen/ops/softmax.h"
@@ -19,50 +18,104 @@
 namespace altprop::eqprop {
 namespace {
 
-// The bottom-up drive of layer l + 1, W s_l + b.
-at::Tensor BottomUp(const Network& network, const Clamped& input,
-                    const State& state, size_t l) {
-  if (l == 0) return input.drive;
-  const Edge& edge = network.edges[l];
-  return at::linear(state[l - 1], edge.weight, edge.bias);
-}
-
 // s_0 .. s_S: the input, then the layers.
 const at::Tensor& Layer(const Clamped& input, const State& state, size_t l) {
   return l == 0 ? input.x : state[l - 1];
 }
 
-// D(s^b) - D(s^a) by products of differences, divided by `divisor` and by B.
-std::vector<at::Tensor> DifferencesFirst(const Clamped& input, const State& a,
-                                         const State& b, double divisor) {
-  const double scale = 1 / (divisor * static_cast<double>(input.x.size(0)));
-  std::vector<at::Tensor> gradient;
-  at::Tensor below_difference;  // (s_{l-1}^b - s_{l-1}^a) scale
-  at::Tensor below_mean;        // (s_{l-1}^b + s_{l-1}^a) / 2
-  for (size_t l = 0; l < a.size(); ++l) {
-    const at::Tensor difference = (b[l] - a[l]).mul_(scale);
-    const at::Tensor mean = (b[l] + a[l]).mul_(0.5);
-    // Both terms in one product over 2B rows; x does not differ.
-    gradient.push_back(l == 0
-                           ? at::mm(difference.t(), input.x)
-                           : at::mm(at::cat({difference, mean}).t(),
-                                    at::cat({below_mean, below_difference})));
-    gradient.push_back(difference.sum(0));
-    below_difference = difference;
-    below_mean = mean;
-  }
-  return gradient;
+at::Tensor Readout(const Network& network, const at::Tensor& top) {
+  const Edge& edge = network.edges.back();
+  return Preactivation(edge, edge.weight, edge.bias, top);
 }
 
-// The same as a difference of two batch means.
-std::vector<at::Tensor> SumsFirst(const Clamped& input, const State& a,
-                                  const State& b, double divisor) {
-  std::vector<at::Tensor> gradient = PhiGradient(input, b);
-  const std::vector<at::Tensor> subtrahend = PhiGradient(input, a);
-  for (size_t i = 0; i < gradient.size(); ++i) {
-    gradient[i].sub_(subtrahend[i]).div_(divisor);
+// One factor of a product of two, in the two phases of a contrast.
+struct Pair {
+  at::Tensor a, b;
+};
+
+// [wgrad(w^b, e^b) - wgrad(w^a, e^a)] * scale.
+at::Tensor ContrastOf(const Edge& edge, const Pair& below, const Pair& e,
+                      double scale, ContrastOrder order) {
+  if (order == ContrastOrder::kSumsFirst) {
+    return WeightGradient(edge, below.b, e.b)
+        .sub_(WeightGradient(edge, below.a, e.a))
+        .mul_(scale);
   }
-  return gradient;
+  // Both terms in one product over 2B samples.
+  return WeightGradient(
+      edge,
+      at::cat({(below.b + below.a).mul_(0.5), (below.b - below.a).mul_(scale)}),
+      at::cat({(e.b - e.a).mul_(scale), (e.b + e.a).mul_(0.5)}));
+}
+
+at::Tensor BiasContrast(const Pair& layer, double scale, ContrastOrder order) {
+  if (order == ContrastOrder::kSumsFirst) {
+    return BiasGradient(layer.b).sub_(BiasGradient(layer.a)).mul_(scale);
+  }
+  return BiasGradient((layer.b - layer.a).mul_(scale));
+}
+
+// What both gradients of a contrast work on: masked states and 1 / (divisor B).
+struct Prepared {
+  State a, b;
+  double scale;
+};
+
+Prepared Prepare(const Clamped& input, const Contrast& contrast) {
+  CHECK_NE(contrast.divisor, 0) << "a contrast needs two nudging strengths";
+  return {Masked(input, contrast.a.state), Masked(input, contrast.b.state),
+          1 / (contrast.divisor * static_cast<double>(input.batch()))};
+}
+
+// beta (y - softmax(o)): the readout's e, as U(s_l) is that of other edges.
+at::Tensor ReadoutForce(const Network& network, const at::Tensor& masked_top,
+                        double beta, const at::Tensor& target) {
+  return NudgeForce(Loss::kCel, Readout(network, masked_top), target)
+      .mul_(beta);
+}
+
+// Appends the readout's weight and bias gradient.
+void AppendReadout(const Network& network, const Contrast& contrast,
+                   const Prepared& states, ContrastOrder order,
+                   std::vector<at::Tensor>& gradient) {
+  const Pair top{states.a.back(), states.b.back()};
+  const Pair force{
+      ReadoutForce(network, top.a, contrast.a.beta, contrast.target),
+      ReadoutForce(network, top.b, contrast.b.beta, contrast.target)};
+  gradient.push_back(
+      ContrastOf(network.edges.back(), top, force, states.scale, order));
+  gradient.push_back(BiasContrast(force, states.scale, order));
+}
+
+// BottomUp, for the routing alone: nothing where there is no pooling.
+std::vector<Pooled> Routings(const Network& network, const Clamped& input,
+                             const State& masked) {
+  std::vector<Pooled> routings = {input.bottom};
+  for (size_t l = 1; l < masked.size(); ++l) {
+    const Edge& edge = network.edges[l];
+    routings.push_back(
+        edge.pool == Pool::kNone
+            ? Pooled()
+            : PoolForward(edge.pool, Preactivation(edge, edge.weight, edge.bias,
+                                                   masked[l - 1])));
+  }
+  return routings;
+}
+
+// U(s_l) by the routing of the backward weight, in one phase.
+at::Tensor UnpoolDown(const Network& network, size_t l, const at::Tensor& below,
+                      const at::Tensor& above) {
+  const Edge& edge = network.edges[l];
+  if (edge.pool == Pool::kNone) return above;
+  const Pooled up = PoolForward(
+      edge.pool,
+      Preactivation(edge, BackwardWeight(network, l), at::Tensor(), below));
+  return Unpool(edge.pool, above, up);
+}
+
+// As the authors store it.
+at::Tensor Stored(const Network& network, const at::Tensor& backward) {
+  return network.model == Model::kVfMlp ? backward.t().contiguous() : backward;
 }
 
 }  // namespace
@@ -78,16 +131,25 @@ absl::StatusOr<Loss> ParseLoss(absl::string_view name) {
       absl::StrCat("'", name, "': expected mse or cel"));
 }
 
-Dynamics TrainingDynamics(Loss loss) { return {loss, loss == Loss::kCel}; }
-
-Dynamics EvaluationDynamics(Loss loss, bool squash_output) {
-  return {loss, loss == Loss::kCel && !squash_output};
+Dynamics TrainingDynamics(Loss loss, bool softmax) {
+  return {loss, loss == Loss::kCel && !softmax};
 }
 
-Clamped Clamp(const Network& network, const at::Tensor& x) {
+Dynamics EvaluationDynamics(Loss loss, bool softmax, bool squash_output) {
+  return {loss, loss == Loss::kCel && !softmax && !squash_output};
+}
+
+Clamped Clamp(const Network& network, const at::Tensor& x, Dropout dropout) {
   const Edge& first = network.edges.front();
+  if (first.convolution()) {
+    return {x,
+            PoolForward(first.pool,
+                        Preactivation(first, first.weight, first.bias, x)),
+            std::move(dropout)};
+  }
   const at::Tensor flat = x.flatten(1);
-  return {flat, Affine(flat, first.weight, first.bias)};
+  const at::Tensor drive = Affine(flat, first.weight, first.bias);
+  return {flat, PoolForward(Pool::kNone, drive), std::move(dropout)};
 }
 
 at::Tensor OneHot(const at::Tensor& labels, int64_t classes,
@@ -99,6 +161,20 @@ at::Tensor OneHot(const at::Tensor& labels, int64_t classes,
 Nudge NudgeTowards(const at::Tensor& target, double beta) {
   if (beta == 0) return {};
   return {at::full({target.size(0), 1}, beta, target.options()), target};
+}
+
+at::Tensor Output(const Network& network, const Clamped& input,
+                  const State& state) {
+  if (!network.softmax) return state.back();
+  const Dropout& dropout = input.dropout;
+  return Readout(network, dropout.masks.empty()
+                              ? state.back()
+                              : state.back() * dropout.masks.back());
+}
+
+at::Tensor Prediction(const Network& network, const Clamped& input,
+                      const State& state) {
+  return Output(network, input, state).argmax(1);
 }
 
 at::Tensor LossPerSample(Loss loss, const at::Tensor& output,
@@ -115,57 +191,127 @@ at::Tensor NudgeForce(Loss loss, const at::Tensor& output,
 
 at::Tensor Phi(const Network& network, const Clamped& input, const State& state,
                const Nudge& nudge, Loss loss) {
-  at::Tensor phi = at::zeros({input.x.size(0)}, input.x.options());
+  const State masked = Masked(input, state);
+  const std::vector<Pooled> up = BottomUp(network, input, masked);
+  at::Tensor phi = at::zeros({input.batch()}, input.x.options());
   for (size_t l = 0; l < state.size(); ++l) {
-    phi = phi + (state[l] * BottomUp(network, input, state, l)).sum(1);
+    phi = phi + (masked[l] * up[l].p).flatten(1).sum(1);
   }
   if (!nudge.beta.defined()) return phi;
-  return phi - nudge.beta.squeeze(1) *
-                   LossPerSample(loss, state.back(), nudge.target);
+  return phi -
+         nudge.beta.squeeze(1) *
+             LossPerSample(loss, Output(network, input, state), nudge.target);
 }
 
 at::Tensor Energy(const Network& network, const Clamped& input,
                   const State& state, const Nudge& nudge, Loss loss) {
   at::Tensor energy = -Phi(network, input, state, nudge, loss);
   for (const at::Tensor& s : state) {
-    energy += Potential(network.activation, s).sum(1);
+    energy += Potential(network.activation, s).flatten(1).sum(1);
   }
   return energy;
 }
 
+State Masked(const Clamped& input, const State& state) {
+  if (input.dropout.masks.empty()) return state;
+  State masked;
+  for (size_t l = 0; l < state.size(); ++l) {
+    masked.push_back(state[l] * input.dropout.masks[l]);
+  }
+  return masked;
+}
+
+std::vector<Pooled> BottomUp(const Network& network, const Clamped& input,
+                             const State& masked) {
+  std::vector<Pooled> up = {input.bottom};
+  for (size_t l = 1; l < masked.size(); ++l) {
+    const Edge& edge = network.edges[l];
+    up.push_back(PoolForward(
+        edge.pool, Preactivation(edge, edge.weight, edge.bias, masked[l - 1])));
+  }
+  return up;
+}
+
+Pooled DownRouting(const Network& network, size_t l, const at::Tensor& below,
+                   const Pooled& up) {
+  const Edge& edge = network.edges[l];
+  if (edge.pool != Pool::kMax || !IsVectorField(network.model)) return up;
+  return PoolForward(edge.pool,
+                     Preactivation(edge, edge.backward, at::Tensor(), below));
+}
+
+at::Tensor Pull(const Network& network, const Clamped& input,
+                const State& state, const Nudge& nudge, Loss loss) {
+  const at::Tensor force =
+      nudge.beta *
+      NudgeForce(loss, Output(network, input, state), nudge.target);
+  if (!network.softmax) return force;
+  const Edge& edge = network.edges.back();
+  const at::Tensor pull = Adjoint(edge, edge.weight, force, state.back());
+  return input.dropout.masks.empty() ? pull : pull * input.dropout.masks.back();
+}
+
+namespace {
+
+// The drives without masks and nudge.
+State OwnDrive(const Network& network, const Clamped& input, const State& s) {
+  const std::vector<Pooled> up = BottomUp(network, input, s);
+  State drive;
+  for (size_t l = 0; l < s.size(); ++l) {
+    at::Tensor u = up[l].p;
+    if (l + 1 < s.size()) {
+      const Edge& above = network.edges[l + 1];
+      const Pooled down = DownRouting(network, l + 1, s[l], up[l + 1]);
+      u = u + Adjoint(above, BackwardWeight(network, l + 1),
+                      Unpool(above.pool, s[l + 1], down), s[l]);
+    }
+    drive.push_back(std::move(u));
+  }
+  return drive;
+}
+
+// Masks and nudge on them, in place.
+void Complete(const Network& network, const Clamped& input, const State& state,
+              const Nudge& nudge, Loss loss, State& drive) {
+  const State& masks = input.dropout.masks;
+  for (size_t l = 0; l < masks.size(); ++l) drive[l] = drive[l] * masks[l];
+  if (!nudge.beta.defined()) return;
+  drive.back() = drive.back() + Pull(network, input, state, nudge, loss);
+}
+
+}  // namespace
+
 State Drive(const Network& network, const Clamped& input, const State& state,
             const Nudge& nudge, Loss loss) {
-  State drive;
-  for (size_t l = 0; l < state.size(); ++l) {
-    const at::Tensor bottom_up = BottomUp(network, input, state, l);
-    if (l + 1 < state.size()) {
-      const at::Tensor& weight_above = network.edges[l + 1].weight;
-      drive.push_back(at::addmm(bottom_up, state[l + 1], weight_above));
-    } else if (nudge.beta.defined()) {
-      drive.push_back(bottom_up +
-                      nudge.beta * NudgeForce(loss, state[l], nudge.target));
-    } else {
-      drive.push_back(bottom_up);
-    }
+  State drive = OwnDrive(network, input, Masked(input, state));
+  Complete(network, input, state, nudge, loss, drive);
+  return drive;
+}
+
+State Settle(const Network& network, const Clamped& input, const State& state,
+             State drive, const Nudge& nudge, const Dynamics& dynamics) {
+  Complete(network, input, state, nudge, dynamics.loss, drive);
+  const std::vector<double>& keep = input.dropout.keep;
+  for (size_t l = 0; l < drive.size(); ++l) {
+    if (!keep.empty() && keep[l] != 1) drive[l] = drive[l] * keep[l];
+    if (dynamics.linear_output && l + 1 == drive.size()) continue;
+    drive[l] = Activate(network.activation, drive[l]);
   }
   return drive;
 }
 
 State Step(const Network& network, const Clamped& input, const State& state,
            const Nudge& nudge, const Dynamics& dynamics) {
-  State next = Drive(network, input, state, nudge, dynamics.loss);
-  const size_t squashed = next.size() - (dynamics.linear_output ? 1 : 0);
-  for (size_t l = 0; l < squashed; ++l) {
-    next[l] = Activate(network.activation, next[l]);
-  }
-  return next;
+  return Settle(network, input, state,
+                OwnDrive(network, input, Masked(input, state)), nudge,
+                dynamics);
 }
 
 State ZeroState(const Network& network, const Clamped& input) {
   State state;
-  for (const Edge& edge : network.edges) {
-    state.push_back(
-        at::zeros({input.x.size(0), edge.weight.size(0)}, input.x.options()));
+  for (std::vector<int64_t>& shape : LayerShapes(network, input.x.sizes())) {
+    shape.insert(shape.begin(), input.batch());
+    state.push_back(at::zeros(shape, input.x.options()));
   }
   return state;
 }
@@ -178,27 +324,142 @@ State Relax(const Network& network, const Clamped& input, State state,
   return state;
 }
 
-at::Tensor Prediction(const State& state) { return state.back().argmax(1); }
+std::vector<double> Residuals(const Network& network, const Clamped& input,
+                              int64_t steps, const Dynamics& dynamics) {
+  std::vector<double> residuals;
+  State state = ZeroState(network, input);
+  for (int64_t t = 0; t < steps; ++t) {
+    State next = Step(network, input, state, {}, dynamics);
+    double largest = 0;
+    for (size_t l = 0; l < next.size(); ++l) {
+      largest =
+          std::max(largest, (next[l] - state[l]).abs().max().item<double>());
+    }
+    residuals.push_back(largest);
+    state = std::move(next);
+  }
+  return residuals;
+}
 
-std::vector<at::Tensor> PhiGradient(const Clamped& input, const State& state) {
-  const auto batch = static_cast<double>(input.x.size(0));
+std::vector<at::Tensor> PhiGradient(const Network& network,
+                                    const Clamped& input, const Phase& phase,
+                                    const at::Tensor& target) {
+  const double scale = 1 / static_cast<double>(input.batch());
+  const State s = Masked(input, phase.state);
+  const std::vector<Pooled> up = Routings(network, input, s);
   std::vector<at::Tensor> gradient;
-  for (size_t l = 0; l < state.size(); ++l) {
-    const at::Tensor& below = Layer(input, state, l);
-    gradient.push_back(at::mm(state[l].t(), below).div_(batch));
-    gradient.push_back(state[l].sum(0).div_(batch));
+  for (size_t l = 0; l < s.size(); ++l) {
+    const Edge& edge = network.edges[l];
+    gradient.push_back(
+        WeightGradient(edge, Layer(input, s, l), Unpool(edge.pool, s[l], up[l]))
+            .mul_(scale));
+    gradient.push_back(BiasGradient(s[l]).mul_(scale));
+  }
+  if (network.softmax) {
+    const at::Tensor force =
+        ReadoutForce(network, s.back(), phase.beta, target);
+    gradient.push_back(
+        WeightGradient(network.edges.back(), s.back(), force).mul_(scale));
+    gradient.push_back(BiasGradient(force).mul_(scale));
+  }
+  for (size_t l = 1; l < s.size(); ++l) {
+    if (!network.edges[l].backward.defined()) continue;
+    const at::Tensor e = UnpoolDown(network, l, s[l - 1], s[l]);
+    gradient.push_back(Stored(
+        network, WeightGradient(network.edges[l], s[l - 1], e).mul_(scale)));
   }
   return gradient;
 }
 
-std::vector<at::Tensor> ContrastGradient(const Clamped& input, const State& a,
-                                         double beta_a, const State& b,
-                                         double beta_b, ContrastOrder order) {
-  CHECK_NE(beta_a, beta_b) << "a contrast needs two nudging strengths";
-  const double divisor = beta_a - beta_b;
-  return order == ContrastOrder::kContrastFirst
-             ? DifferencesFirst(input, a, b, divisor)
-             : SumsFirst(input, a, b, divisor);
+Contrast Between(Phase a, Phase b, const at::Tensor& target) {
+  const double divisor = a.beta - b.beta;
+  return {std::move(a), std::move(b), divisor, target};
+}
+
+std::vector<at::Tensor> ContrastGradient(const Network& network,
+                                         const Clamped& input,
+                                         const Contrast& contrast,
+                                         ContrastOrder order) {
+  const Prepared s = Prepare(input, contrast);
+  const std::vector<Pooled> up_a = Routings(network, input, s.a);
+  const std::vector<Pooled> up_b = Routings(network, input, s.b);
+  std::vector<at::Tensor> gradient;
+  for (size_t l = 0; l < s.a.size(); ++l) {
+    const Edge& edge = network.edges[l];
+    if (l == 0 && order == ContrastOrder::kContrastFirst) {
+      // x does not differ, nor does its routing.
+      const at::Tensor difference = (s.b[0] - s.a[0]).mul_(s.scale);
+      gradient.push_back(WeightGradient(
+          edge, input.x, Unpool(edge.pool, difference, input.bottom)));
+    } else {
+      const Pair below{Layer(input, s.a, l), Layer(input, s.b, l)};
+      const Pair e{Unpool(edge.pool, s.a[l], up_a[l]),
+                   Unpool(edge.pool, s.b[l], up_b[l])};
+      gradient.push_back(ContrastOf(edge, below, e, s.scale, order));
+    }
+    gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
+  }
+  if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
+  for (size_t l = 1; l < s.a.size(); ++l) {
+    if (!network.edges[l].backward.defined()) continue;
+    const Pair e{UnpoolDown(network, l, s.a[l - 1], s.a[l]),
+                 UnpoolDown(network, l, s.b[l - 1], s.b[l])};
+    gradient.push_back(
+        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
+                                   e, s.scale, order)));
+  }
+  return gradient;
+}
+
+std::vector<at::Tensor> VectorFieldGradient(const Network& network,
+                                            const Clamped& input,
+                                            const State& presynaptic,
+                                            const Contrast& contrast,
+                                            ContrastOrder order) {
+  const Prepared s = Prepare(input, contrast);
+  const State fixed = Masked(input, presynaptic);
+  const std::vector<Pooled> up = Routings(network, input, fixed);
+  std::vector<at::Tensor> gradient;
+  for (size_t l = 0; l < s.a.size(); ++l) {
+    const Edge& edge = network.edges[l];
+    const at::Tensor& below = Layer(input, fixed, l);
+    if (order == ContrastOrder::kContrastFirst) {
+      const at::Tensor difference = (s.b[l] - s.a[l]).mul_(s.scale);
+      gradient.push_back(
+          WeightGradient(edge, below, Unpool(edge.pool, difference, up[l])));
+    } else {
+      gradient.push_back(ContrastOf(
+          edge, {below, below},
+          {Unpool(edge.pool, s.a[l], up[l]), Unpool(edge.pool, s.b[l], up[l])},
+          s.scale, order));
+    }
+    gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
+  }
+  if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
+  for (size_t l = 1; l < s.a.size(); ++l) {
+    const Pair e{UnpoolDown(network, l, s.a[l - 1], fixed[l]),
+                 UnpoolDown(network, l, s.b[l - 1], fixed[l])};
+    gradient.push_back(
+        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
+                                   e, s.scale, order)));
+  }
+  return gradient;
+}
+
+std::vector<at::Tensor> SameUpdateGradient(const Network& network,
+                                           const Clamped& input,
+                                           const Contrast& contrast,
+                                           ContrastOrder order) {
+  std::vector<at::Tensor> gradient =
+      ContrastGradient(network, input, contrast, order);
+  const std::vector<size_t> edges = EdgeOfParameters(network);
+  for (size_t i = 2 * network.edges.size(); i < gradient.size(); ++i) {
+    const at::Tensor forward = gradient[2 * edges[i]];
+    const at::Tensor mean = (forward + Stored(network, gradient[i])).mul_(0.5);
+    gradient[2 * edges[i]] = mean;
+    gradient[i] = Stored(network, mean).clone();
+  }
+  return gradient;
 }
 
 }  // namespace altprop::eqprop

@@ -60,7 +60,8 @@ TEST_P(ClosedFormTest, PhiGradientIsTheDerivativeOfPhiByTheParameters) {
   const at::Tensor& x = problem_.input.x;
   const Clamped input{x, at::linear(x, leaves[0], leaves[1])};
   const at::Tensor phi = Phi(network, input, problem_.state, {}, loss_).mean();
-  EXPECT_LE(RelativeError(PhiGradient(problem_.input, problem_.state),
+  EXPECT_LE(RelativeError(PhiGradient(problem_.network, problem_.input,
+                                      {problem_.state}, problem_.target),
                           torch::autograd::grad({phi}, leaves)),
             1e-12);
 }
@@ -157,10 +158,12 @@ class ContrastGradientTest : public testing::TestWithParam<Loss> {
 };
 
 TEST_P(ContrastGradientTest, BothOrdersAgreeInFloat64) {
-  const auto first = ContrastGradient(problem_.input, plus_, kBeta, minus_,
-                                      -kBeta, ContrastOrder::kContrastFirst);
-  const auto sums = ContrastGradient(problem_.input, plus_, kBeta, minus_,
-                                     -kBeta, ContrastOrder::kSumsFirst);
+  const auto first =
+      ContrastGradient(problem_.network, problem_.input, plus_, kBeta, minus_,
+                       -kBeta, ContrastOrder::kContrastFirst);
+  const auto sums =
+      ContrastGradient(problem_.network, problem_.input, plus_, kBeta, minus_,
+                       -kBeta, ContrastOrder::kSumsFirst);
   EXPECT_LE(RelativeError(first, sums), 1e-12);
 }
 
@@ -179,39 +182,45 @@ TEST_P(ContrastGradientTest, DifferencesFirstIsNearerTheTruthInFloat32) {
   };
   const State a = round(Phase(free_, kSmall, 8));
   const State b = round(Phase(free_, -kSmall, 8));
-  const Clamped narrow{problem_.input.x.to(at::kFloat), at::Tensor()};
-  const Clamped wide{narrow.x.to(at::kDouble), at::Tensor()};
-  const auto truth =
-      ContrastGradient(wide, widen(a), kSmall, widen(b), -kSmall);
-  const double first =
-      RelativeError(ContrastGradient(narrow, a, kSmall, b, -kSmall), truth);
+  const at::Tensor x = problem_.input.x.to(at::kFloat);
+  const Clamped narrow{x, {x, x, {}}, {}};
+  const at::Tensor wide_x = x.to(at::kDouble);
+  const Clamped wide{wide_x, {wide_x, wide_x, {}}, {}};
+  const auto truth = ContrastGradient(problem_.network, wide, widen(a), kSmall,
+                                      widen(b), -kSmall);
+  const double first = RelativeError(
+      ContrastGradient(problem_.network, narrow, a, kSmall, b, -kSmall), truth);
   const double sums =
-      RelativeError(ContrastGradient(narrow, a, kSmall, b, -kSmall,
-                                     ContrastOrder::kSumsFirst),
+      RelativeError(ContrastGradient(problem_.network, narrow, a, kSmall, b,
+                                     -kSmall, ContrastOrder::kSumsFirst),
                     truth);
   EXPECT_LT(first, 1e-6);
   EXPECT_GT(sums, 10 * first);
 }
 
 TEST_P(ContrastGradientTest, SymmetricEstimateIsEvenInBeta) {
-  ExpectClose(ContrastGradient(problem_.input, plus_, kBeta, minus_, -kBeta),
-              ContrastGradient(problem_.input, minus_, -kBeta, plus_, kBeta),
+  ExpectClose(ContrastGradient(problem_.network, problem_.input, plus_, kBeta,
+                               minus_, -kBeta),
+              ContrastGradient(problem_.network, problem_.input, minus_, -kBeta,
+                               plus_, kBeta),
               1e-15);
 }
 
 TEST_P(ContrastGradientTest, BothSignsOneSidedAverageToTheSymmetricEstimate) {
-  const auto up = ContrastGradient(problem_.input, free_, 0, plus_, kBeta);
-  const auto down = ContrastGradient(problem_.input, free_, 0, minus_, -kBeta);
-  const auto symmetric =
-      ContrastGradient(problem_.input, plus_, kBeta, minus_, -kBeta);
+  const auto up = ContrastGradient(problem_.network, problem_.input, free_, 0,
+                                   plus_, kBeta);
+  const auto down = ContrastGradient(problem_.network, problem_.input, free_, 0,
+                                     minus_, -kBeta);
+  const auto symmetric = ContrastGradient(problem_.network, problem_.input,
+                                          plus_, kBeta, minus_, -kBeta);
   for (size_t i = 0; i < up.size(); ++i) {
     ExpectClose((up[i] + down[i]) / 2, symmetric[i], 1e-14);
   }
 }
 
 TEST_P(ContrastGradientTest, BiasGradientIsTheMeanStateDifference) {
-  const auto gradient =
-      ContrastGradient(problem_.input, free_, 0, plus_, kBeta);
+  const auto gradient = ContrastGradient(problem_.network, problem_.input,
+                                         free_, 0, plus_, kBeta);
   for (size_t l = 0; l < free_.size(); ++l) {
     ExpectClose(gradient[2 * l + 1], (free_[l] - plus_[l]).mean(0) / kBeta,
                 1e-14);
@@ -223,13 +232,14 @@ TEST_P(ContrastGradientTest, StepwiseUpdatesTelescopeToTheWholeEstimate) {
   std::vector<std::vector<at::Tensor>> updates;
   for (int t = 0; t < 8; ++t) {
     const State next = Phase(state, kBeta, 1);
-    updates.push_back(ContrastGradient(problem_.input, state, 0, next, kBeta));
+    updates.push_back(ContrastGradient(problem_.network, problem_.input, state,
+                                       0, next, kBeta));
     state = next;
   }
-  EXPECT_LE(
-      RelativeError(Total(updates),
-                    ContrastGradient(problem_.input, free_, 0, plus_, kBeta)),
-      1e-12);
+  EXPECT_LE(RelativeError(Total(updates),
+                          ContrastGradient(problem_.network, problem_.input,
+                                           free_, 0, plus_, kBeta)),
+            1e-12);
 }
 
 INSTANTIATE_TEST_SUITE_P(, ContrastGradientTest,
@@ -241,7 +251,7 @@ INSTANTIATE_TEST_SUITE_P(, ContrastGradientTest,
 TEST(ContrastGradientDeathTest, NeedsTwoNudgingStrengths) {
   const RandomProblem p =
       MakeProblem({3, 2}, 1, Activation::kMysig, at::kDouble, 1);
-  EXPECT_DEATH(ContrastGradient(p.input, p.state, 0.1, p.state, 0.1),
+  EXPECT_DEATH(ContrastGradient(p.network, p.input, p.state, 0.1, p.state, 0.1),
                "two nudging strengths");
 }
 
@@ -250,7 +260,7 @@ TEST(ClampTest, FlattensImages) {
       MakeProblem({12, 2}, 3, Activation::kMysig, at::kDouble, 1);
   const Clamped images = Clamp(p.network, p.input.x.view({3, 1, 4, 3}));
   ExpectClose(images.x, p.input.x, 0);
-  ExpectClose(images.drive, p.input.drive, 0);
+  ExpectClose(images.bottom.p, p.input.bottom.p, 0);
 }
 
 TEST(OneHotTest, MarksTheLabel) {
@@ -268,9 +278,9 @@ TEST(LossTest, IsFoundByItsName) {
 TEST(DynamicsTest, OnlyTheCrossEntropyHasALinearOutput) {
   EXPECT_FALSE(TrainingDynamics(Loss::kMse).linear_output);
   EXPECT_TRUE(TrainingDynamics(Loss::kCel).linear_output);
-  EXPECT_TRUE(EvaluationDynamics(Loss::kCel, false).linear_output);
-  EXPECT_FALSE(EvaluationDynamics(Loss::kCel, true).linear_output);
-  EXPECT_FALSE(EvaluationDynamics(Loss::kMse, false).linear_output);
+  EXPECT_TRUE(EvaluationDynamics(Loss::kCel, false, false).linear_output);
+  EXPECT_FALSE(EvaluationDynamics(Loss::kCel, false, true).linear_output);
+  EXPECT_FALSE(EvaluationDynamics(Loss::kMse, false, false).linear_output);
 }
 
 }  // namespace

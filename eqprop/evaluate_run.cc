@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "common/training/safetensors.h"
 #include "eqprop/authors_files.h"
@@ -55,9 +54,9 @@ absl::Status ExportNetwork(const std::string& path, const Options& options,
       path, Parameters(network),
       {{"format", "pt"},
        {"method", "eqprop"},
-       {"model", "MLP"},
-       {"archi", absl::StrJoin(options.archi, ",")},
-       {"act", std::string(ActivationName(options.activation))}});
+       {"model", std::string(ModelName(options.architecture.model))},
+       {"sizes", SizesText(options.architecture)},
+       {"act", std::string(ActivationName(options.architecture.activation))}});
 }
 
 }  // namespace altprop::eqprop

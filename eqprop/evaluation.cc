@@ -6,6 +6,7 @@
 #include "ATen/ops/sum.h"
 #include "common/kernels/augment.h"
 #include "common/status.h"
+#include "eqprop/dropout.h"
 #include "eqprop/phases.h"
 
 namespace altprop::eqprop {
@@ -24,6 +25,15 @@ Normalisation NormalisationOf(const std::string& dataset) {
     return {{0.4914, 0.4822, 0.4465}, {3 * 0.2023, 3 * 0.1994, 3 * 0.2010}};
   }
   return {{0}, {1}};
+}
+
+// Evaluation drops nothing, but keeps the factors.
+Dropout EvaluationDropout(const Options& options) {
+  if (options.dropout.empty()) return {};
+  return {
+      {},
+      DropoutFactors(options.dropout, options.TrainingDynamics().linear_output,
+                     options.rule.semantics)};
 }
 
 // Pixels of the edge to add on each side before a crop.
@@ -49,6 +59,15 @@ at::Tensor TrainingInput(const Options& options, int64_t epoch,
                           training::DtypeOf(options.run.precision));
 }
 
+Clamped TrainingClamp(const Options& options, const Network& network,
+                      const at::Tensor& x, int64_t step) {
+  if (options.dropout.empty()) return Clamp(network, x);
+  DroppedInput dropped =
+      DrawDropout(network, x, options.dropout, EvaluationDropout(options).keep,
+                  options.run.seed, step);
+  return Clamp(network, dropped.x, std::move(dropped.dropout));
+}
+
 Score& Score::operator+=(const Score& other) {
   loss_sum += other.loss_sum;
   correct += other.correct;
@@ -56,11 +75,12 @@ Score& Score::operator+=(const Score& other) {
   return *this;
 }
 
-void Add(const State& free, const at::Tensor& target, const at::Tensor& labels,
-         Loss loss, Score& score) {
-  score.loss_sum +=
-      LossPerSample(loss, free.back(), target).sum().item<double>();
-  score.correct += Prediction(free).eq(labels).sum().item<int64_t>();
+void Add(const Network& network, const Clamped& input, const State& state,
+         const at::Tensor& target, const at::Tensor& labels, Loss loss,
+         Score& score) {
+  const at::Tensor output = Output(network, input, state);
+  score.loss_sum += LossPerSample(loss, output, target).sum().item<double>();
+  score.correct += output.argmax(1).eq(labels).sum().item<int64_t>();
   score.samples += labels.size(0);
 }
 
@@ -68,18 +88,21 @@ absl::StatusOr<Score> Evaluate(const Options& options, const Network& network,
                                const data::ImageSet& set,
                                const training::StopSignal& stop) {
   const Dynamics dynamics =
-      EvaluationDynamics(options.loss, options.squash_output_in_evaluation);
+      EvaluationDynamics(options.loss, options.architecture.softmax,
+                         options.rule.semantics == Semantics::kReference);
+  const Dropout dropout = EvaluationDropout(options);
   Score score;
   for (int64_t first = 0; first < set.size(); first += kTestBatch) {
     if (stop.Requested() != 0) return InterruptedError(stop.Requested());
     const int64_t count = std::min(kTestBatch, set.size() - first);
     const at::Tensor labels = set.labels.narrow(0, first, count);
     const Clamped input = Clamp(
-        network, EvaluationInput(options, set.images.narrow(0, first, count)));
-    const State free =
-        FreePhase(network, input, options.free_steps, dynamics, options.path);
-    Add(free, OneHot(labels, network.classes(), input.x), labels, options.loss,
-        score);
+        network, EvaluationInput(options, set.images.narrow(0, first, count)),
+        dropout);
+    const State free = FreePhase(network, input, options.free_steps, dynamics,
+                                 options.path, {}, options.relax);
+    Add(network, input, free, OneHot(labels, network.classes(), input.x),
+        labels, options.loss, score);
   }
   return score;
 }

@@ -28,6 +28,11 @@ at::Tensor EvaluationInput(const Options& options, const at::Tensor& images);
 at::Tensor TrainingInput(const Options& options, int64_t epoch,
                          const data::Batch& batch);
 
+// The clamped input of minibatch `step` of training: with --dropouts under
+// masks that are a function of the seed and the step.
+Clamped TrainingClamp(const Options& options, const Network& network,
+                      const at::Tensor& x, int64_t step);
+
 // A count over samples.
 struct Score {
   double loss_sum = 0;
@@ -40,9 +45,10 @@ struct Score {
   }
 };
 
-// Adds a minibatch, measured at s*. `labels`: int64 [B].
-void Add(const State& free, const at::Tensor& target, const at::Tensor& labels,
-         Loss loss, Score& score);
+// Adds a minibatch, measured at `state` (s*). `labels`: int64 [B].
+void Add(const Network& network, const Clamped& input, const State& state,
+         const at::Tensor& target, const at::Tensor& labels, Loss loss,
+         Score& score);
 
 // T1 free steps from zero for every sample of `set`, in file order, kTestBatch
 // at a time. A signal ends it early: InterruptedError.

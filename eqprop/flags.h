@@ -19,42 +19,57 @@
 #include "common/training/options.h"
 #include "eqprop/activation.h"
 #include "eqprop/equilibrium.h"
+#include "eqprop/estimate.h"
+#include "eqprop/network.h"
 #include "eqprop/phases.h"
+#include "eqprop/relax_conv.h"
 
 namespace altprop::eqprop {
 
-enum class Estimator { kOneSided, kRandomSign, kSymmetric };
+enum class Algorithm { kEp, kBptt, kCep };
 enum class OptimizerKind { kSgd, kAdam };
-enum class Task { kTrain, kEvaluate };
+enum class Task { kTrain, kEvaluate, kGradientCheck };
 
 struct Options {
   // Model.
-  std::vector<int64_t> archi;  // n_0 ... n_L: input, hidden and output units
-  Activation activation;
+  Architecture architecture;
   std::optional<double> scale;  // gain on the initial weights; none: 1, undrawn
+  std::vector<double> dropout;  // keep probabilities, input first; empty: none
   // Learning.
+  Algorithm algorithm;
   Loss loss;
   Estimator estimator;
   int64_t free_steps;    // T1
   int64_t nudged_steps;  // T2
   double beta_1, beta_2;
+  bool continual_as_one;  // --cep_debug
   OptimizerKind optimizer;
-  std::vector<double> learning_rates, weight_decays;  // one per edge
+  // One per edge; of continual EP the decays as converted.
+  std::vector<double> learning_rates, weight_decays;
   double momentum;
   bool decay_learning_rate;  // cosine over `decay_epochs` to 1e-5
   int64_t decay_epochs;
   int64_t batch_size;
   int64_t epochs;
-  // Parity with the authors' program, see the README's list of differences.
-  ContrastOrder contrast;
-  bool squash_output_in_evaluation;
+  bool check_theorem;
+  // How it is computed (README, "Two semantics" and "Fast").
+  Rule rule;
   Path path;
+  RelaxOptions relax;
   // Data and run.
   std::string dataset;  // lower case
   bool augment_data;    // --data_aug and --augment
   Task todo;
   bool save;  // the authors' folder names and hyperparameters.txt
   training::RunOptions run;
+
+  Dynamics TrainingDynamics() const {
+    return eqprop::TrainingDynamics(loss, architecture.softmax);
+  }
+  EstimateOptions estimate() const {
+    return {estimator,          beta_1, beta_2, nudged_steps,
+            TrainingDynamics(), path,   rule};
+  }
 };
 
 // Test batches are always this large, as in the authors' program.

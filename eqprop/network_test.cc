@@ -62,6 +62,64 @@ TEST(MakeMlpTest, AnotherSeedDrawsOtherBits) {
           .weight.equal(Seeded({7, 5, 4}, std::nullopt).edges[0].weight));
 }
 
+// The configurations of the recording.
+Architecture ConvolutionalOf(Model model, std::vector<int64_t> channels,
+                             std::vector<int64_t> fc, bool softmax) {
+  return Convolutional(model, Activation::kMysig, 32, std::move(channels),
+                       {3, 3, 3, 3}, {1, 1, 1, 1}, {1, 1, 1, 0}, "mmmm",
+                       std::move(fc), softmax);
+}
+
+TEST(MakeNetworkTest, DrawsEveryModelAsTheReferenceDoes) {
+  const Golden golden("init_seeded_float32.pt");
+  Architecture vfmlp;
+  vfmlp.model = Model::kVfMlp;
+  vfmlp.archi = {7, 5, 4, 3};
+  const std::vector<int64_t> kNarrow = {3, 2, 4, 5, 6};
+  const std::pair<const char*, Architecture> kModels[] = {
+      {"vfmlp", vfmlp},
+      {"cnn", ConvolutionalOf(Model::kCnn, kNarrow, {5}, false)},
+      {"vfcnn", ConvolutionalOf(Model::kVfCnn, kNarrow, {6, 5}, false)},
+      {"vfcnn_softmax", ConvolutionalOf(Model::kVfCnn, kNarrow, {5}, true)},
+  };
+  for (const auto& [name, architecture] : kModels) {
+    SCOPED_TRACE(name);
+    ExpectParameters(MakeNetwork(architecture, golden.Number("scale"),
+                                 models::SeededGenerator(0)),
+                     golden, std::string(name) + ".scaled");
+  }
+}
+
+TEST(MakeNetworkTest, DrawsThePublishedNetworks) {
+  const Golden golden("init_seeded_float32.pt");
+  const std::vector<int64_t> kPublished = {3, 128, 256, 512, 512};
+  const std::tuple<const char*, Architecture, int64_t> kModels[] = {
+      {"cnn_published", ConvolutionalOf(Model::kCnn, kPublished, {10}, false),
+       3'843'850},
+      {"vfcnn_published_softmax",
+       ConvolutionalOf(Model::kVfCnn, kPublished, {10}, true), 7'677'706},
+  };
+  for (const auto& [model, architecture, count] : kModels) {
+    const Network network =
+        MakeNetwork(architecture, std::nullopt, models::SeededGenerator(0));
+    int64_t numbers = 0;
+    for (const auto& [name, tensor] : Parameters(network)) {
+      numbers += tensor.numel();
+      const std::string key = std::string(model) + ".last8." + name;
+      const at::Tensor flat = tensor.flatten();
+      EXPECT_TRUE(flat.narrow(0, flat.size(0) - 8, 8).equal(golden.Get(key)))
+          << key;
+    }
+    EXPECT_EQ(numbers, count);
+  }
+  const std::vector<double> angles = Angles(MakeNetwork(
+      std::get<1>(kModels[1]), std::nullopt, models::SeededGenerator(0)));
+  ASSERT_EQ(angles.size(), 3u);
+  EXPECT_NEAR(angles[0], 89.95, 0.005);
+  EXPECT_NEAR(angles[1], 90.02, 0.005);
+  EXPECT_NEAR(angles[2], 89.99, 0.005);
+}
+
 TEST(ParametersTest, HaveTheReferencesNamesShapesAndOrder) {
   const auto parameters = Parameters(Seeded({784, 512, 10}, std::nullopt));
   ASSERT_EQ(parameters.size(), 4);

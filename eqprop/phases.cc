@@ -3,17 +3,35 @@
 #include "ATen/ops/cat.h"
 #include "ATen/ops/full.h"
 #include "common/random.h"
+#include "eqprop/deviation.h"
 #include "eqprop/relax_op.h"
 
 namespace altprop::eqprop {
 namespace {
 
+constexpr at::ScalarType kNarrow = at::kBFloat16;
+
 State RelaxBy(Path path, const Network& network, const Clamped& input,
               const State& state, int64_t steps, const Nudge& nudge,
-              const Dynamics& dynamics) {
-  return path == Path::kFused
-             ? RelaxFused(network, input, state, steps, nudge, dynamics)
-             : Relax(network, input, state, steps, nudge, dynamics);
+              const Dynamics& dynamics, const RelaxOptions& options = {}) {
+  if (path == Path::kFused && IsConvolutional(network.model)) {
+    return RelaxConvolutional(network, input, state, steps, nudge, dynamics,
+                              options);
+  }
+  const bool fused = path == Path::kFused && network.model == Model::kMlp &&
+                     input.dropout.keep.empty();
+  return fused ? RelaxFused(network, input, state, steps, nudge, dynamics)
+               : Relax(network, input, state, steps, nudge, dynamics);
+}
+
+// A nudged phase, which begins at s*.
+State RelaxFrom(Path path, const Network& network, const Clamped& input,
+                const State& free, int64_t steps, const Nudge& nudge,
+                const Dynamics& dynamics) {
+  return path == Path::kBf16
+             ? RelaxDeviation(network, input, free, steps, nudge, dynamics,
+                              kNarrow)
+             : RelaxBy(path, network, input, free, steps, nudge, dynamics);
 }
 
 at::Tensor Twice(const at::Tensor& rows) { return at::cat({rows, rows}); }
@@ -21,15 +39,19 @@ at::Tensor Twice(const at::Tensor& rows) { return at::cat({rows, rows}); }
 }  // namespace
 
 State FreePhase(const Network& network, const Clamped& input, int64_t steps,
-                const Dynamics& dynamics, Path path, const Nudge& nudge) {
-  return RelaxBy(path, network, input, ZeroState(network, input), steps, nudge,
-                 dynamics);
+                const Dynamics& dynamics, Path path, const Nudge& nudge,
+                const RelaxOptions& options) {
+  const State zero = ZeroState(network, input);
+  return path == Path::kBf16 ? RelaxRounded(network, input, zero, steps, nudge,
+                                            dynamics, kNarrow)
+                             : RelaxBy(path, network, input, zero, steps, nudge,
+                                       dynamics, options);
 }
 
 State NudgedPhase(const Network& network, const Clamped& input,
                   const State& free, int64_t steps, const Nudge& nudge,
                   const Dynamics& dynamics, Path path) {
-  return RelaxBy(path, network, input, free, steps, nudge, dynamics);
+  return RelaxFrom(path, network, input, free, steps, nudge, dynamics);
 }
 
 NudgedPair NudgedPhases(const Network& network, const Clamped& input,
@@ -38,12 +60,16 @@ NudgedPair NudgedPhases(const Network& network, const Clamped& input,
                         const Dynamics& dynamics, Path path) {
   const int64_t batch = target.size(0);
   // The time loop uses the input through its drive alone.
-  const Clamped both_input{at::Tensor(), Twice(input.drive)};
+  Clamped both_input{
+      at::Tensor(), {Twice(input.bottom.p), {}, {}}, {{}, input.dropout.keep}};
+  for (const at::Tensor& mask : input.dropout.masks) {
+    both_input.dropout.masks.push_back(Twice(mask));
+  }
   State both;
   for (const at::Tensor& layer : free) both.push_back(Twice(layer));
   const at::Tensor strength = at::full({batch, 1}, beta, target.options());
   const Nudge nudge{at::cat({strength, strength.neg()}), Twice(target)};
-  both = RelaxBy(path, network, both_input, both, steps, nudge, dynamics);
+  both = RelaxFrom(path, network, both_input, both, steps, nudge, dynamics);
   NudgedPair pair;
   for (const at::Tensor& layer : both) {
     pair.plus.push_back(layer.narrow(0, 0, batch));

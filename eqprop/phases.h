@@ -14,18 +14,23 @@
 #include "ATen/core/Tensor.h"
 #include "eqprop/equilibrium.h"
 #include "eqprop/network.h"
+#include "eqprop/relax_conv.h"
 
 namespace altprop::eqprop {
 
 // kPlain: equilibrium.h's Relax, a few ATen calls a step. kFused: one operator
-// for all steps (relax_op.h); where it has no advantage it is the plain one.
-// Results differ by rounding only.
-enum class Path { kFused, kPlain };
+// for all steps (relax_op.h, and relax_conv.h for convolutional networks);
+// where it has no advantage it is the plain one. Results differ by rounding
+// only.
+// kBf16: plain steps whose products have operands in bfloat16, the nudged
+// phases as deviations from s* (deviation.h).
+enum class Path { kFused, kPlain, kBf16 };
 
 // T1 steps from zero without a nudge: s*. `nudge` is for a beta_1 that is not
-// 0.
+// 0. The fused path of convolutional networks alone heeds `options`.
 State FreePhase(const Network& network, const Clamped& input, int64_t steps,
-                const Dynamics& dynamics, Path path, const Nudge& nudge = {});
+                const Dynamics& dynamics, Path path, const Nudge& nudge = {},
+                const RelaxOptions& options = {});
 
 // T2 steps from s*: s_beta.
 State NudgedPhase(const Network& network, const Clamped& input,

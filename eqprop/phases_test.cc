@@ -117,15 +117,16 @@ TEST_P(RollOutTest, OneSidedGradientNorms) {
   const State nudged =
       NudgedPhase(network_, input_, free_, 10, NudgeTowards(target_, kBeta),
                   dynamics_, GetParam());
-  ExpectNorms(ContrastGradient(input_, free_, 0, nudged, kBeta),
+  ExpectNorms(ContrastGradient(network_, input_, free_, 0, nudged, kBeta),
               {1.894522, 0.122231, 1.988210, 0.363732});
 }
 
 TEST_P(RollOutTest, SymmetricGradientNorms) {
   const NudgedPair pair = NudgedPhases(network_, input_, free_, 10, target_,
                                        kBeta, dynamics_, GetParam());
-  ExpectNorms(ContrastGradient(input_, pair.plus, kBeta, pair.minus, -kBeta),
-              {2.017705, 0.131273, 2.138007, 0.392497});
+  ExpectNorms(
+      ContrastGradient(network_, input_, pair.plus, kBeta, pair.minus, -kBeta),
+      {2.017705, 0.131273, 2.138007, 0.392497});
 }
 
 TEST(RandomSignTest, IsAFairCoin) {

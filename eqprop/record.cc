@@ -1,13 +1,13 @@
 #include "eqprop/record.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/status.h"
 #include "eqprop/authors_files.h"
@@ -29,8 +29,12 @@ MetricsLine Line(absl::string_view split, const Position& at,
 }
 
 std::string Title(const Options& o) {
-  return absl::StrCat("Equilibrium propagation: MLP ",
-                      absl::StrJoin(o.archi, "-"), " on ", o.dataset);
+  const char* const kMethods[] = {"Equilibrium propagation",
+                                  "Backpropagation through time",
+                                  "Continual equilibrium propagation"};
+  return absl::StrCat(kMethods[static_cast<size_t>(o.algorithm)], ": ",
+                      ModelName(o.architecture.model), " ",
+                      SizesText(o.architecture), " on ", o.dataset);
 }
 
 }  // namespace
@@ -47,7 +51,7 @@ absl::StatusOr<std::unique_ptr<Record>> Record::Create(const Options& options,
   }
   where.method = "eqprop";
   where.name =
-      absl::StrCat(options.dataset, "-", absl::StrJoin(options.archi, "-"));
+      absl::StrCat(options.dataset, "-", SizesText(options.architecture));
   where.flags = cli::FlagValues(EqpropProgram("//eqprop:train"));
   where.resumed_from = start.file;
   where.resumed_step = at.step;
@@ -89,12 +93,32 @@ absl::Status Record::Activity(const Position& at, const State& free) {
   return absl::OkStatus();
 }
 
+void Record::Convergence(const Position& at,
+                         const std::vector<double>& residuals) {
+  training::Chart chart;
+  chart.title = "Convergence of the free phase: log10 of the largest change";
+  chart.x_title = "time step";
+  training::Curve curve;
+  curve.name = absl::StrCat("epoch ", at.epoch + 1);
+  for (size_t t = 0; t < residuals.size(); ++t) {
+    curve.points.push_back({static_cast<double>(t + 1),
+                            std::log10(residuals[t]),
+                            absl::StrFormat("%.2e", residuals[t])});
+  }
+  chart.curves = {std::move(curve)};
+  directory_->SetChart(std::move(chart));
+}
+
 absl::Status Record::Epoch(const Position& at, const Score& test,
-                           double learning_rate) {
+                           double learning_rate,
+                           const std::vector<double>& angles) {
   // Minibatches take the name "train" where they are logged.
   MetricsLine train = Line(options_.run.log_every > 0 ? "train_epoch" : "train",
                            at, at.running);
   train.values.emplace_back("learning_rate", learning_rate);
+  for (size_t j = 0; j < angles.size(); ++j) {
+    train.values.emplace_back(absl::StrCat("angle_", j), angles[j]);
+  }
   ALTPROP_RETURN_IF_ERROR(directory_->Log(std::move(train)));
   ALTPROP_RETURN_IF_ERROR(directory_->Log(Line("test", at, test)));
   progress_.EndLine(absl::StrFormat(

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -38,10 +39,15 @@ class Record {
   // The distribution of each layer's activity at s*.
   absl::Status Activity(const Position& at, const State& free);
 
+  // How the free phase converged, for the report page: `residuals`[t] is the
+  // largest change of any unit in step t + 1.
+  void Convergence(const Position& at, const std::vector<double>& residuals);
+
   // After the last minibatch of an epoch and the test; `at` still stands in
   // that epoch.
+  // `angles`: between forward and backward weights, in degrees.
   absl::Status Epoch(const Position& at, const Score& test,
-                     double learning_rate);
+                     double learning_rate, const std::vector<double>& angles);
 
   // Draws the report page. `text`: how the run stands, for people.
   absl::Status Report(training::RunState state, absl::string_view text);

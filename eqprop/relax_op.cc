@@ -49,11 +49,13 @@ Tensors RelaxPlain(const at::Tensor& drive, at::TensorList state,
   network.activation = ActivationOf(activation);
   network.edges.resize(1);  // edge 1 is in the drive
   for (size_t i = 0; i < weights.size(); ++i) {
-    network.edges.push_back({weights[i], biases[i]});
+    Edge& edge = network.edges.emplace_back();
+    edge.weight = weights[i];
+    edge.bias = biases[i];
   }
   const Nudge nudge{beta.value_or(at::Tensor()), target.value_or(at::Tensor())};
-  return Relax(network, {at::Tensor(), drive}, state.vec(), steps, nudge,
-               DynamicsOf(loss, linear_output));
+  return Relax(network, {at::Tensor(), {drive, drive, {}}, {}}, state.vec(),
+               steps, nudge, DynamicsOf(loss, linear_output));
 }
 
 // The kernel reads memory by these sizes, so they are checked here, where
@@ -150,7 +152,7 @@ State RelaxFused(const Network& network, const Clamped& input,
   }
   const absl::string_view activation = ActivationName(network.activation);
   const absl::string_view loss = LossName(dynamics.loss);
-  return op.call(input.drive, state, weights, biases, beta, target, steps,
+  return op.call(input.bottom.p, state, weights, biases, beta, target, steps,
                  {activation.data(), activation.size()},
                  {loss.data(), loss.size()}, dynamics.linear_output);
 }

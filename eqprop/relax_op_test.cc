@@ -82,7 +82,8 @@ TEST_P(RelaxFusedTest, ASampleDoesNotDependOnThreadsOrOnTheBatch) {
     const auto rows = [&](const at::Tensor& t) {
       return t.narrow(0, first, count);
     };
-    return RelaxFused(p.network, {at::Tensor(), rows(p.input.drive)},
+    return RelaxFused(p.network,
+                      {at::Tensor(), {rows(p.input.bottom.p), {}, {}}, {}},
                       {rows(p.state[0]), rows(p.state[1])}, 50,
                       NudgeTowards(rows(p.target), 0.2), dynamics);
   };
@@ -107,7 +108,7 @@ TEST_P(RelaxFusedTest, TakesTransposedAndSlicedTensors) {
   const State expected = RelaxFused(p.network, p.input, p.state, kSteps, {},
                                     TrainingDynamics(Loss::kMse));
   p.network.edges[1].weight = transposed(p.network.edges[1].weight);
-  p.input.drive = transposed(p.input.drive);
+  p.input.bottom.p = transposed(p.input.bottom.p);
   p.state[0] = transposed(p.state[0]);
   ExpectClose(RelaxFused(p.network, p.input, p.state, kSteps, {},
                          TrainingDynamics(Loss::kMse)),
@@ -136,7 +137,7 @@ TEST_P(RelaxFusedTest, SigmaIsAccurateAndSaturates) {
 TEST_P(RelaxFusedTest, KeepsNotANumber) {
   const auto [activation, dtype] = GetParam();
   RandomProblem p = MakeProblem({4, 12, 5}, 3, activation, dtype, 8);
-  p.input.drive[1][7] = NAN;
+  p.input.bottom.p[1][7] = NAN;
   const State s = RelaxFused(p.network, p.input, p.state, kSteps, {},
                              TrainingDynamics(Loss::kMse));
   EXPECT_FALSE(s[1][0].isnan().any().item<bool>());
@@ -171,7 +172,7 @@ TEST(RelaxOpTest, NoStepsReturnACopy) {
 TEST(RelaxOpTest, NoSamplesGiveNoRows) {
   const RandomProblem p =
       MakeProblem({4, 12, 5}, 3, Activation::kTanh, at::kFloat, 8);
-  const at::Tensor none = p.input.drive.narrow(0, 0, 0);
+  const at::Tensor none = p.input.bottom.p.narrow(0, 0, 0);
   const State s = RelaxFused(p.network, {at::Tensor(), none},
                              {none, p.state[1].narrow(0, 0, 0)}, kSteps, {},
                              TrainingDynamics(Loss::kMse));

@@ -140,6 +140,43 @@ TEST_F(Resume, AnotherSeedEndsElsewhere) {
   EXPECT_NE(ReadFile(Checkpoint("other")), whole_);
 }
 
+// Other models and algorithms, with the draws that they make.
+const std::vector<std::string> kKinds[] = {
+    {"--model=CNN", "--channels", "3", "4", "--lrs", "0.05", "0.02", "0.01",
+     "--optim=sgd", "--mmt=0.9", "--random_sign", "--dropouts", "0.9", "0.8",
+     "1", "0.7", "--lr_decay"},
+    {"--model=VFCNN", "--channels", "3", "4", "--lrs", "1e-3", "1e-3", "1e-3",
+     "--loss=cel", "--softmax", "--same_update", "--thirdphase"},
+    {"--model=CNN", "--channels", "3", "4", "--lrs", "1e-3", "1e-3", "1e-3",
+     "--alg=BPTT"},
+    {"--model=VFMLP", "--thirdphase"},
+    {"--alg=CEP", "--optim=sgd", "--lrs", "0.02", "0.01", "--wds", "1e-3",
+     "1e-3", "--thirdphase"},
+};
+
+class ResumeKind : public ::testing::TestWithParam<int> {};
+
+TEST_P(ResumeKind, ContinuesToTheSameBytes) {
+  const std::string folder = NewFolder("kind");
+  testing::WriteMnist(folder, kTrain, kTest);
+  const std::string whole = folder + "/whole", part = folder + "/part";
+  std::vector<std::string> more = kKinds[GetParam()];
+  ProgramResult result = RunTrain(SmallRun(folder, whole, more));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  more.push_back("--max_steps=9");
+  result = RunTrain(SmallRun(folder, part, more));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  result = RunTrain({"--resume", part, "--threads=1", "--data_root", folder});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(ReadFile(part + "/checkpoint.pt"),
+            ReadFile(whole + "/checkpoint.pt"));
+  result = RunEvaluate({"--load_path", part, "--data_root", folder});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+INSTANTIATE_TEST_SUITE_P(, ResumeKind,
+                         ::testing::Range<int>(0, std::size(kKinds)));
+
 TEST_F(Resume, GivesTheTestAccuracyThatEvaluateGives) {
   const ProgramResult result = RunEvaluate(
       {"--load_path", Dir("whole"), "--data_root", folder_, "--threads=1"});

@@ -36,6 +36,30 @@ bool IsFolder(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+// The folder's best state, else its last one.
+absl::StatusOr<std::string> StateIn(const std::string& folder) {
+  for (const char* name : {"best.pt", "checkpoint.pt"}) {
+    const std::string file = absl::StrCat(folder, "/", name);
+    if (IsFile(file)) return file;
+  }
+  const std::string module = absl::StrCat(folder, "/model.pt");
+  if (IsFile(module)) return module;
+  return absl::NotFoundError(absl::StrCat(
+      "--load_path=", folder, ": holds neither best.pt nor checkpoint.pt"));
+}
+
+// What their model.pt is, when it turns out to be one.
+absl::Status WithAdvice(const absl::Status& status) {
+  if (!absl::StrContains(status.message(), "global")) return status;
+  return {status.code(),
+          absl::StrCat(
+              status.message(),
+              "; if it is a pickled module of the authors' program, convert it "
+              "beside their model_utils.py: torch.save({'model': "
+              "torch.load('model.pt', weights_only=False).state_dict()}, "
+              "'weights.pt'), and give --init_from=weights.pt")};
+}
+
 absl::Status RestoreFlagsOf(const Start& start,
                             const cli::ParsedArguments& arguments, bool more) {
   const absl::StatusOr<const Dict*> flags = start.checkpoint.GetDict("flags");
@@ -71,17 +95,18 @@ absl::StatusOr<Value> ReadInitialWeights(const std::string& file) {
 }
 
 absl::Status CheckImages(const Options& options, const data::ImageSet& set) {
+  const Architecture& a = options.architecture;
   const int64_t pixels =
       set.images.size(1) * set.images.size(2) * set.images.size(3);
-  const std::string archi = absl::StrJoin(options.archi, ",");
-  if (pixels != options.archi.front()) {
+  if (!a.convolutional() && pixels != a.archi.front()) {
     return FlagError(
-        "archi", archi,
+        "archi", absl::StrJoin(a.archi, ","),
         absl::StrCat("must begin with ", pixels,
                      ", the values of an image of --task=", options.dataset));
   }
-  if (set.classes > options.archi.back()) {
-    return FlagError("archi", archi,
+  if (set.classes > a.classes()) {
+    return FlagError(a.convolutional() ? "fc" : "archi",
+                     absl::StrJoin(a.convolutional() ? a.fc : a.archi, ","),
                      absl::StrCat("must end with at least ", set.classes,
                                   ", the classes of --task=", options.dataset));
   }
@@ -128,13 +153,13 @@ absl::StatusOr<Start> FindStart() {
     }
     file = load_path;
     if (IsFolder(file)) {
-      const std::string best = absl::StrCat(file, "/best.pt");
-      file = IsFile(best) ? best : absl::StrCat(file, "/checkpoint.pt");
+      ALTPROP_ASSIGN_OR_RETURN(file, StateIn(file));
     }
   }
   if (file.empty()) return Start();
-  ALTPROP_ASSIGN_OR_RETURN(Value checkpoint, training::LoadCheckpoint(file));
-  return Start{std::move(file), std::move(checkpoint)};
+  absl::StatusOr<Value> checkpoint = training::LoadCheckpoint(file);
+  if (!checkpoint.ok()) return WithAdvice(checkpoint.status());
+  return Start{std::move(file), *std::move(checkpoint)};
 }
 
 absl::StatusOr<Options> OptionsWithStart(const cli::ParsedArguments& arguments,
@@ -175,8 +200,8 @@ absl::StatusOr<data::Dataset> LoadData(const Options& options) {
 absl::StatusOr<Network> BuildNetwork(const Options& options,
                                      const Start& start) {
   const Network initial =
-      MakeMlp(options.archi, options.activation, options.scale,
-              models::SeededGenerator(options.run.seed));
+      MakeNetwork(options.architecture, options.scale,
+                  models::SeededGenerator(options.run.seed));
   Network network = ConvertNetwork(
       initial, training::DtypeOf(options.run.precision), options.run.device);
   if (!start.file.empty()) {
@@ -200,12 +225,17 @@ training::Optimizer MakeOptimizer(const Options& options,
                                   const Network& network) {
   const auto parameters = Parameters(network);
   std::vector<training::ParameterGroup> groups;
-  for (size_t edge = 0; edge < network.edges.size(); ++edge) {
-    training::ParameterGroup group;
-    group.parameters = {parameters[2 * edge], parameters[2 * edge + 1]};
-    group.learning_rate = options.learning_rates[edge];
-    group.weight_decay = options.weight_decays[edge];
-    groups.push_back(std::move(group));
+  const std::vector<size_t> edge_of = EdgeOfParameters(network);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    // The bias shares its weight's group; a backward weight has its own, at the
+    // rates of its edge.
+    const bool bias = i > 0 && i < 2 * network.edges.size() && i % 2 == 1;
+    if (!bias) {
+      training::ParameterGroup& group = groups.emplace_back();
+      group.learning_rate = options.learning_rates[edge_of[i]];
+      group.weight_decay = options.weight_decays[edge_of[i]];
+    }
+    groups.back().parameters.push_back(parameters[i]);
   }
   return options.optimizer == OptimizerKind::kAdam
              ? training::Optimizer::Adam(std::move(groups))
@@ -214,12 +244,16 @@ training::Optimizer MakeOptimizer(const Options& options,
 
 void SetLearningRates(const Options& options, int64_t epoch,
                       training::Optimizer& optimizer) {
-  for (size_t edge = 0; edge < options.learning_rates.size(); ++edge) {
-    const double base = options.learning_rates[edge];
+  const size_t edges = options.learning_rates.size();
+  for (size_t group = 0; group < optimizer.groups().size(); ++group) {
+    // After the edges' groups those of the backward weights, from edge 2 on.
+    const double base =
+        options.learning_rates[group < edges ? group : group - edges + 1];
     optimizer.set_learning_rate(
-        edge, options.decay_learning_rate
-                  ? training::CosineAnnealing(base, epoch, options.decay_epochs)
-                  : base);
+        group,
+        options.decay_learning_rate
+            ? training::CosineAnnealing(base, epoch, options.decay_epochs)
+            : base);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/models/init.h"
+#include "eqprop/bptt.h"
 #include "gtest/gtest.h"
 
 namespace altprop::eqprop {
@@ -55,17 +56,63 @@ std::vector<at::Tensor> Golden::PerParameter(const std::string& prefix) const {
     tensors.push_back(Get(name + ".bias"));
   }
   CHECK(!tensors.empty()) << prefix;
+  for (int j = 0;; ++j) {
+    const std::string name = absl::StrCat(prefix, ".B_syn.", j, ".weight");
+    if (root_.Find(name) == nullptr) break;
+    tensors.push_back(Get(name));
+  }
   return tensors;
 }
 
 Network Golden::MakeNetwork(Activation activation) const {
-  Network network;
-  network.activation = activation;
-  const std::vector<at::Tensor> tensors = PerParameter("param");
-  for (size_t i = 0; i < tensors.size(); i += 2) {
-    network.edges.push_back({tensors[i], tensors[i + 1]});
+  Architecture mlp;
+  mlp.activation = activation;
+  for (size_t i = 0;; ++i) {
+    const std::string name = absl::StrCat("param.synapses.", i, ".weight");
+    if (root_.Find(name) == nullptr) break;
+    const at::Tensor weight = Get(name);
+    if (i == 0) mlp.archi.push_back(weight.size(1));
+    mlp.archi.push_back(weight.size(0));
+  }
+  return MakeNetwork(mlp);
+}
+
+Network Golden::MakeNetwork(const Architecture& architecture) const {
+  const Network network =
+      ConvertNetwork(eqprop::MakeNetwork(architecture, std::nullopt,
+                                         models::SeededGenerator(0)),
+                     at::kDouble, at::kCPU);
+  for (auto& [name, tensor] : Parameters(network)) {
+    tensor.copy_(Get(absl::StrCat("param.", name)));
   }
   return network;
+}
+
+Architecture Convolutional(Model model, Activation activation, int64_t size,
+                           std::vector<int64_t> channels,
+                           std::vector<int64_t> kernels,
+                           std::vector<int64_t> strides,
+                           std::vector<int64_t> paddings,
+                           const std::string& pools, std::vector<int64_t> fc,
+                           bool softmax) {
+  Architecture a;
+  a.model = model;
+  a.activation = activation;
+  a.input_size = size;
+  a.input_channels = channels.front();
+  channels.erase(channels.begin());
+  a.channels = std::move(channels);
+  a.kernels = std::move(kernels);
+  a.strides = std::move(strides);
+  a.paddings = std::move(paddings);
+  for (const char letter : pools) {
+    a.pools.push_back(letter == 'm'   ? Pool::kMax
+                      : letter == 'a' ? Pool::kAverage
+                                      : Pool::kNone);
+  }
+  a.fc = std::move(fc);
+  a.softmax = softmax;
+  return a;
 }
 
 at::Tensor Vector(std::initializer_list<double> values) {
@@ -134,45 +181,29 @@ double RelativeError(const std::vector<at::Tensor>& a,
   return std::sqrt(difference / norm);
 }
 
+std::vector<at::Tensor> ContrastGradient(const Network& network,
+                                         const Clamped& input, const State& a,
+                                         double beta_a, const State& b,
+                                         double beta_b, ContrastOrder order) {
+  return ContrastGradient(
+      network, input, Between({a, beta_a}, {b, beta_b}, at::Tensor()), order);
+}
+
 Backpropagation BackpropagateThroughTime(const Network& network,
                                          const Clamped& input,
-                                         const std::vector<State>& states,
+                                         const State& start, int64_t steps,
                                          const at::Tensor& target,
                                          const Dynamics& dynamics) {
   const auto batch = static_cast<double>(target.size(0));
-  const size_t layers = network.edges.size();
-  State delta;  // dL/ds
-  for (const at::Tensor& s : states.back()) delta.push_back(at::zeros_like(s));
-  delta.back() =
-      -NudgeForce(dynamics.loss, states.back().back(), target) / batch;
   Backpropagation result;
-  for (size_t t = states.size() - 1; t-- > 0;) {
-    result.sensitivity.emplace_back();
-    for (const at::Tensor& d : delta) {
-      result.sensitivity.back().push_back(-batch * d);
-    }
-    const State& s = states[t];
-    const State u = Drive(network, input, s, {}, dynamics.loss);
-    State e;
-    for (size_t l = 0; l < layers; ++l) {
-      const bool linear = dynamics.linear_output && l + 1 == layers;
-      e.push_back(linear ? delta[l]
-                         : Derivative(network.activation, u[l]) * delta[l]);
-    }
-    std::vector<at::Tensor>& gradient = result.gradient.emplace_back();
-    for (size_t l = 0; l < layers; ++l) {
-      gradient.push_back(at::mm(e[l].t(), l == 0 ? input.x : s[l - 1]));
-      if (l > 0) gradient.back() += at::mm(s[l].t(), e[l - 1]);
-      gradient.push_back(e[l].sum(0));
-    }
-    for (size_t l = 0; l < layers; ++l) {
-      delta[l] = at::zeros_like(s[l]);
-      if (l > 0) delta[l] += at::mm(e[l - 1], network.edges[l].weight.t());
-      if (l + 1 < layers) {
-        delta[l] += at::mm(e[l + 1], network.edges[l + 1].weight);
-      }
-    }
-  }
+  BackpropagateSteps(network, input, start, steps, {}, target, dynamics,
+                     [&](BackwardStep step) {
+                       result.gradient.push_back(std::move(step.gradient));
+                       State& s = result.sensitivity.emplace_back();
+                       for (const at::Tensor& d : step.delta) {
+                         s.push_back(-batch * d);
+                       }
+                     });
   return result;
 }
 

@@ -25,14 +25,25 @@ class Golden {
   double Number(const std::string& key) const;
   // `prefix`.0, `prefix`.1, ...
   State Layers(const std::string& prefix) const;
-  // `prefix`.synapses.0.weight, .bias, ...: the order of Parameters().
+  // `prefix`.synapses.0.weight, .bias, ..., B_syn.0.weight, ...: the order of
+  // Parameters().
   std::vector<at::Tensor> PerParameter(const std::string& prefix) const;
-  // The edges in param.*.
+  // The parameters in param.*, of an MLP or of `architecture`.
   Network MakeNetwork(Activation activation) const;
+  Network MakeNetwork(const Architecture& architecture) const;
 
  private:
   training::Value root_;
 };
+
+// A CNN or VFCNN on square images.
+Architecture Convolutional(Model model, Activation activation, int64_t size,
+                           std::vector<int64_t> channels,  // input's first
+                           std::vector<int64_t> kernels,
+                           std::vector<int64_t> strides,
+                           std::vector<int64_t> paddings,
+                           const std::string& pools, std::vector<int64_t> fc,
+                           bool softmax);
 
 // float64 tensors from literals.
 at::Tensor Vector(std::initializer_list<double> values);
@@ -59,13 +70,18 @@ void ExpectClose(const std::vector<at::Tensor>& actual,
                  const std::vector<at::Tensor>& expected, double tolerance,
                  const std::string& what = "");
 
+// The contrast of two phases without a readout.
+std::vector<at::Tensor> ContrastGradient(
+    const Network& network, const Clamped& input, const State& a, double beta_a,
+    const State& b, double beta_b,
+    ContrastOrder order = ContrastOrder::kContrastFirst);
+
 // |a - b| / |b| over all entries of all tensors, Euclidean.
 double RelativeError(const std::vector<at::Tensor>& a,
                      const std::vector<at::Tensor>& b);
 
-// The gradient of the batch-mean loss at the end of `states`, the states of
-// successive free steps, by backpropagation through those steps. Entry t is the
-// contribution of step t counted from the last one, and `sensitivity[t]` is
+// Backpropagation through the last `steps` free steps from `start`: entry t is
+// the contribution of step t counted from the last one, and `sensitivity[t]` is
 // -B dL/ds of the state t steps before the end.
 struct Backpropagation {
   std::vector<std::vector<at::Tensor>> gradient;
@@ -73,7 +89,7 @@ struct Backpropagation {
 };
 Backpropagation BackpropagateThroughTime(const Network& network,
                                          const Clamped& input,
-                                         const std::vector<State>& states,
+                                         const State& start, int64_t steps,
                                          const at::Tensor& target,
                                          const Dynamics& dynamics);
 

@@ -40,20 +40,18 @@ struct Tiny {
   }
   std::vector<at::Tensor> OneSided(double beta, int64_t t1, int64_t t2) const {
     const State free = Free(t1);
-    return ContrastGradient(input, free, 0, Nudged(free, beta, t2), beta);
+    return ContrastGradient(network, input, free, 0, Nudged(free, beta, t2),
+                            beta);
   }
   std::vector<at::Tensor> Symmetric(double beta, int64_t t1, int64_t t2) const {
     const State free = Free(t1);
-    return ContrastGradient(input, Nudged(free, beta, t2), beta,
+    return ContrastGradient(network, input, Nudged(free, beta, t2), beta,
                             Nudged(free, -beta, t2), -beta);
   }
   // Gradient of the last `steps` of t1 free steps.
   Backpropagation Backpropagate(int64_t t1, int64_t steps) const {
-    std::vector<State> states = {Free(t1 - steps)};
-    for (int64_t t = 0; t < steps; ++t) {
-      states.push_back(Step(network, input, states.back(), {}, dynamics));
-    }
-    return BackpropagateThroughTime(network, input, states, target, dynamics);
+    return BackpropagateThroughTime(network, input, Free(t1 - steps), steps,
+                                    target, dynamics);
   }
   // Through a converged phase: the gradient of the loss at the fixed point.
   std::vector<at::Tensor> Exact() const {
@@ -346,7 +344,7 @@ class StepByStepTest : public testing::Test {
     for (int t = 0; t < kSteps; ++t) {
       const State next = tiny_.Nudged(state, beta, 1);
       result.gradient.push_back(
-          ContrastGradient(tiny_.input, state, 0, next, beta));
+          ContrastGradient(tiny_.network, tiny_.input, state, 0, next, beta));
       result.difference.push_back(
           {(next[0] - state[0]) / beta, (next[1] - state[1]) / beta});
       state = next;

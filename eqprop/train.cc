@@ -1,5 +1,6 @@
 // //eqprop:train: trains a network by equilibrium propagation.
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -12,8 +13,11 @@
 #include "common/training/finite.h"
 #include "common/training/options.h"
 #include "common/training/stop.h"
+#include "eqprop/bptt.h"
+#include "eqprop/estimate.h"
 #include "eqprop/evaluate_run.h"
 #include "eqprop/evaluation.h"
+#include "eqprop/gradient_check_run.h"
 #include "eqprop/phases.h"
 #include "eqprop/record.h"
 #include "eqprop/setup.h"
@@ -35,52 +39,84 @@ struct Run {
   const training::StopSignal& stop;
 };
 
-// The nudged phases from s*, and the estimate of dl/dtheta from their contrast.
-std::vector<at::Tensor> EstimateGradient(const Run& run, const Clamped& input,
-                                         const State& free,
-                                         const at::Tensor& target) {
+// Ten times an epoch, and after its last minibatch.
+bool CheckDue(int64_t batch, const data::BatchLoader& loader) {
+  const int64_t batches = loader.batches_per_epoch();
+  return batch % std::max<int64_t>(1, batches / 10) == 0 ||
+         batch + 1 == batches;
+}
+
+// The state by which a minibatch is measured, s* (BPTT: the last state), and
+// what backpropagation has already found on the way there.
+struct Settled {
+  State state;
+  std::vector<at::Tensor> bptt_gradient;
+};
+
+Settled Settle(const Run& run, const Clamped& input, const at::Tensor& target) {
   const Options& o = run.o;
-  const Dynamics dynamics = TrainingDynamics(o.loss);
-  if (o.estimator == Estimator::kSymmetric) {
-    const NudgedPair pair =
-        NudgedPhases(run.network, input, free, o.nudged_steps, target, o.beta_2,
-                     dynamics, o.path);
-    return ContrastGradient(input, pair.plus, o.beta_2, pair.minus, -o.beta_2,
-                            o.contrast);
+  const Dynamics dynamics = o.TrainingDynamics();
+  if (o.algorithm != Algorithm::kBptt) {
+    return {FreePhase(run.network, input, o.free_steps, dynamics, o.path,
+                      NudgeTowards(target, o.beta_1), o.relax),
+            {}};
   }
+  const State start =
+      FreePhase(run.network, input, o.free_steps - o.nudged_steps, dynamics,
+                o.path, {}, o.relax);
+  BpttResult result =
+      BpttGradient(run.network, input, start, o.nudged_steps, target, dynamics);
+  return {std::move(result.state), std::move(result.gradient)};
+}
+
+// The method's update from s*.
+void Update(Run& run, const Clamped& input, const at::Tensor& target,
+            const Settled& settled) {
+  const Options& o = run.o;
   const double sign = o.estimator == Estimator::kRandomSign
                           ? RandomSign(o.run.seed, run.at.step)
                           : 1.0;
-  const double beta = sign * o.beta_2;
-  const State nudged =
-      NudgedPhase(run.network, input, free, o.nudged_steps,
-                  NudgeTowards(target, beta), dynamics, o.path);
-  return ContrastGradient(input, free, o.beta_1, nudged, beta, o.contrast);
+  switch (o.algorithm) {
+    case Algorithm::kEp:
+      run.optimizer.Step(EstimateGradient(run.network, input, settled.state,
+                                          target, sign, o.estimate()));
+      break;
+    case Algorithm::kBptt:
+      run.optimizer.Step(settled.bptt_gradient);
+      break;
+    case Algorithm::kCep:
+      (o.continual_as_one ? ContinualUpdatesAsOne : ContinualUpdates)(
+          run.network, input.x, settled.state, target, sign, o.estimate(),
+          run.optimizer);
+      break;
+  }
 }
 
 // One minibatch: the free phase, its measure, the nudged phases, the update.
 absl::Status TrainMinibatch(Run& run) {
   const Options& o = run.o;
   const data::Batch batch = run.loader.Get(run.at.epoch, run.at.batch);
-  const Clamped input =
-      Clamp(run.network, TrainingInput(o, run.at.epoch, batch));
-  const at::Tensor target =
-      OneHot(batch.labels, run.network.classes(), input.x);
+  const at::Tensor x = TrainingInput(o, run.at.epoch, batch);
+  const Clamped input = TrainingClamp(o, run.network, x, run.at.step);
+  const at::Tensor target = OneHot(batch.labels, run.network.classes(), x);
 
-  const State free =
-      FreePhase(run.network, input, o.free_steps, TrainingDynamics(o.loss),
-                o.path, NudgeTowards(target, o.beta_1));
+  const Settled settled = Settle(run, input, target);
   Score score;
-  Add(free, target, batch.labels, o.loss, score);
+  Add(run.network, input, settled.state, target, batch.labels, o.loss, score);
   ALTPROP_RETURN_IF_ERROR(training::CheckFinite(
       "loss", score.loss(), run.at.epoch + 1, run.at.step + 1));
-  run.optimizer.Step(EstimateGradient(run, input, free, target));
+  Update(run, input, target, settled);
+  if (o.check_theorem && CheckDue(run.at.batch, run.loader)) {
+    std::cout << TheoremTable(o, run.network, x, target);
+  }
 
   ++run.at.batch;
   ++run.at.step;
   run.at.running += score;
   if (run.at.batch == run.loader.batches_per_epoch()) {
-    ALTPROP_RETURN_IF_ERROR(run.record.Activity(run.at, free));
+    ALTPROP_RETURN_IF_ERROR(run.record.Activity(run.at, settled.state));
+    run.record.Convergence(run.at, Residuals(run.network, input, o.free_steps,
+                                             o.TrainingDynamics()));
   }
   return run.record.Minibatch(run.at, score);
 }
@@ -108,7 +144,8 @@ absl::Status EndEpoch(Run& run) {
   ALTPROP_RETURN_IF_ERROR(training::CheckFinite("test loss", test.loss(),
                                                 run.at.epoch + 1, run.at.step));
   ALTPROP_RETURN_IF_ERROR(run.record.Epoch(
-      run.at, test, run.optimizer.groups().front().learning_rate));
+      run.at, test, run.optimizer.groups().front().learning_rate,
+      Angles(run.network)));
   ++run.at.epoch;
   run.at.batch = 0;
   run.at.running = Score();
@@ -186,8 +223,15 @@ absl::Status Main(const cli::ParsedArguments& arguments) {
                            OptionsWithStart(arguments, start));
   if (options.run.check_flags) return absl::OkStatus();
   training::ApplyRunOptions(options.run);
-  return options.todo == Task::kEvaluate ? EvaluateRun(options, start)
-                                         : TrainRun(options, start);
+  switch (options.todo) {
+    case Task::kEvaluate:
+      return EvaluateRun(options, start);
+    case Task::kGradientCheck:
+      return GradientCheckRun(options, start);
+    case Task::kTrain:
+      break;
+  }
+  return TrainRun(options, start);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The authors' program on ten minibatches of MNIST, through our command line.
+// The authors' program on some minibatches of MNIST and CIFAR-10, through our
+// command line.
 
 #include <cmath>
 #include <sstream>
@@ -99,6 +100,120 @@ TEST(Trajectory, EqualsTheAuthorsProgramOnMnist) {
   EXPECT_DOUBLE_EQ(
       At(test[0], "accuracy"),
       golden->Find("test_correct")->tensor()->item<double>() / 100);
+}
+
+// A convolutional network on 80 images of CIFAR-10, from recorded weights.
+void ExpectCifarTrajectory(const std::string& name, int64_t steps,
+                           std::vector<std::string> arguments) {
+  const std::string folder = "eqprop/testdata/" + name;
+  const std::string run_dir = testing::NewFolder(name) + "/run";
+  for (const std::string& argument :
+       {absl::StrCat("--init_from=", folder, "/init.pt"),
+        std::string("--data_root=eqprop/testdata/traj_cifar_data"),
+        std::string("--shuffle=false"), std::string("--precision=fp64"),
+        std::string("--log_every=1"), absl::StrCat("--run_dir=", run_dir)}) {
+    arguments.push_back(argument);
+  }
+  const auto result = RunTrain(arguments);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto golden = LoadCheckpoint(folder + "/expected.pt");
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  const auto init = LoadCheckpoint(folder + "/init.pt");
+  ASSERT_TRUE(init.ok()) << init.status();
+  const auto ours = LoadCheckpoint(run_dir + "/checkpoint.pt");
+  ASSERT_TRUE(ours.ok()) << ours.status();
+  const auto model = init->GetDict("model");
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const auto& [parameter, initial] : **model) {
+    const at::Tensor actual = *ours->Find("model")->Find(parameter)->tensor();
+    const at::Tensor expected =
+        *golden->Find(absl::StrCat("final.", parameter))->tensor();
+    const double moved =
+        (expected - *initial.tensor()).abs().max().item<double>();
+    EXPECT_GT(moved, 0);
+    EXPECT_LE((actual - expected).abs().max().item<double>(),
+              1e-7 * moved + 1e-12)
+        << parameter;
+  }
+  const std::vector<MetricsLine> train = Lines(run_dir, "train");
+  const at::Tensor loss = *golden->Find("loss")->tensor();
+  const at::Tensor correct = *golden->Find("train_correct")->tensor();
+  ASSERT_EQ(static_cast<int64_t>(train.size()), steps);
+  for (int64_t step = 0; step < steps; ++step) {
+    EXPECT_NEAR(At(train[step], "loss"), loss[step].item<double>(), 1e-9);
+    EXPECT_DOUBLE_EQ(At(train[step], "accuracy"),
+                     correct[step].item<double>() / 8);
+  }
+  const std::vector<MetricsLine> test = Lines(run_dir, "test");
+  const at::Tensor test_correct =
+      golden->Find("test_correct")->tensor()->flatten();
+  ASSERT_EQ(static_cast<int64_t>(test.size()), test_correct.numel());
+  for (size_t epoch = 0; epoch < test.size(); ++epoch) {
+    EXPECT_DOUBLE_EQ(At(test[epoch], "accuracy"),
+                     test_correct[epoch].item().toDouble() / 20);
+  }
+}
+
+TEST(Trajectory, EqualsTheAuthorsProgramOnCifarWithCosineDecay) {
+  ExpectCifarTrajectory("traj_cnn_cifar", 20,
+                        {"--model",     "CNN",        "--task",
+                         "CIFAR10",     "--channels", "4",
+                         "6",           "8",          "8",
+                         "--kernels",   "3",          "3",
+                         "3",           "3",          "--pools",
+                         "mmmm",        "--strides",  "1",
+                         "1",           "1",          "1",
+                         "--paddings",  "1",          "1",
+                         "1",           "0",          "--fc",
+                         "10",          "--optim",    "sgd",
+                         "--lrs",       "0.25",       "0.15",
+                         "0.1",         "0.08",       "0.05",
+                         "--wds",       "3e-4",       "3e-4",
+                         "3e-4",        "3e-4",       "3e-4",
+                         "--mmt",       "0.9",        "--lr-decay",
+                         "--epochs",    "2",          "--act",
+                         "my_hard_sig", "--todo",     "train",
+                         "--T1",        "40",         "--T2",
+                         "10",          "--mbs",      "8",
+                         "--alg",       "EP",         "--betas",
+                         "0.0",         "0.5",        "--thirdphase",
+                         "--loss",      "mse"});
+}
+
+TEST(Trajectory, EqualsTheAuthorsProgramOnCifarWithASoftmaxReadout) {
+  ExpectCifarTrajectory("traj_cnn_cifar_cel", 10, {"--model",    "CNN",
+                                                   "--task",     "CIFAR10",
+                                                   "--channels", "4",
+                                                   "6",          "8",
+                                                   "8",          "--kernels",
+                                                   "3",          "3",
+                                                   "3",          "3",
+                                                   "--pools",    "mmmm",
+                                                   "--strides",  "1",
+                                                   "1",          "1",
+                                                   "1",          "--paddings",
+                                                   "1",          "1",
+                                                   "1",          "0",
+                                                   "--fc",       "10",
+                                                   "--optim",    "sgd",
+                                                   "--lrs",      "0.25",
+                                                   "0.15",       "0.1",
+                                                   "0.08",       "0.05",
+                                                   "--wds",      "3e-4",
+                                                   "3e-4",       "3e-4",
+                                                   "3e-4",       "3e-4",
+                                                   "--mmt",      "0.9",
+                                                   "--epochs",   "1",
+                                                   "--act",      "my_hard_sig",
+                                                   "--todo",     "train",
+                                                   "--T1",       "40",
+                                                   "--T2",       "8",
+                                                   "--mbs",      "8",
+                                                   "--alg",      "EP",
+                                                   "--betas",    "0.0",
+                                                   "1.0",        "--thirdphase",
+                                                   "--loss",     "cel",
+                                                   "--softmax"});
 }
 
 }  // namespace
