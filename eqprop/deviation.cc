@@ -105,7 +105,7 @@ at::Tensor UnpooledDifference(Pool pool, const at::Tensor& v,
 // subtracting.
 at::Tensor SigmaDifference(Activation activation, const at::Tensor& u,
                            const at::Tensor& du) {
-  const at::Tensor difference =
+  at::Tensor difference =
       Activate(activation, u + du) - Activate(activation, u);
   switch (activation) {
     case Activation::kHardSigmoid:

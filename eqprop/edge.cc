@@ -45,8 +45,8 @@ Pooled PoolForward(Pool pool, const at::Tensor& z) {
     case Pool::kNone:
       return {z, z, {}};
     case Pool::kMax: {
-      auto [p, indices] = at::max_pool2d_with_indices(z, kWindow, kWindow);
-      return {p, z, indices};
+      const auto pooled = at::max_pool2d_with_indices(z, kWindow, kWindow);
+      return {std::get<0>(pooled), z, std::get<1>(pooled)};
     }
     case Pool::kAverage:
       return {at::avg_pool2d(z, kWindow, kWindow), z, {}};

@@ -242,7 +242,7 @@ Pooled DownRouting(const Network& network, size_t l, const at::Tensor& below,
 
 at::Tensor Pull(const Network& network, const Clamped& input,
                 const State& state, const Nudge& nudge, Loss loss) {
-  const at::Tensor force =
+  at::Tensor force =
       nudge.beta *
       NudgeForce(loss, Output(network, input, state), nudge.target);
   if (!network.softmax) return force;

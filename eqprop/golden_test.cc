@@ -297,6 +297,7 @@ class ContinualGoldenTest : public testing::Test {
     (which == "debug" ? ContinualUpdatesAsOne : ContinualUpdates)(
         network, x, free, target, 1, options, sgd);
     std::vector<at::Tensor> after;
+    after.reserve(parameters.size());
     for (const auto& [name, tensor] : parameters) after.push_back(tensor);
     return after;
   }

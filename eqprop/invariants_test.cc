@@ -20,6 +20,7 @@
 #include "ATen/ops/sigmoid.h"
 #include "ATen/ops/zeros.h"
 #include "ATen/ops/zeros_like.h"
+#include "absl/strings/str_cat.h"
 #include "common/models/init.h"
 #include "common/training/optimizer.h"
 #include "eqprop/bptt.h"
@@ -96,7 +97,7 @@ std::vector<Case> Cases(const std::vector<Model>& models) {
                          const std::vector<int64_t>& paddings,
                          const std::string& pools, std::vector<int64_t> fc) {
       shapes.emplace_back(
-          name + "_" + shape,
+          absl::StrCat(name, "_", shape),
           Convolutional(model, any, size, std::move(channels), kernels, strides,
                         paddings, pools, std::move(fc), false));
     };
@@ -109,7 +110,9 @@ std::vector<Case> Cases(const std::vector<Model>& models) {
     add("single", 7, {2, 3}, {4}, {1}, {0}, "m", {4, 3});
   }
   std::vector<Case> cases;
-  for (auto& [name, architecture] : shapes) {
+  for (auto& shape : shapes) {
+    const std::string& name = shape.first;
+    Architecture& architecture = shape.second;
     const auto add = [&](const std::string& kind, Loss loss) {
       // Every other one has a single sample, and the clamp.
       const bool one = cases.size() % 2 == 1;

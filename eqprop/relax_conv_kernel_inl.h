@@ -14,8 +14,8 @@ namespace altprop::eqprop::relax {
 namespace {  // NOLINT(google-build-namespaces)
 
 // Sums that the registers hold: 32 of them with AVX-512, else 16.
-constexpr int kMaxBlock = ALTPROP_LANE_BYTES == 64 ? 4 : 2;
-constexpr int kMaxSums = ALTPROP_LANE_BYTES == 64 ? 24 : 12;
+inline constexpr int kMaxBlock = ALTPROP_LANE_BYTES == 64 ? 4 : 2;
+inline constexpr int kMaxSums = ALTPROP_LANE_BYTES == 64 ? 24 : 12;
 constexpr int PixelsPerTile(int block) { return block == kMaxBlock ? 6 : 8; }
 
 // `count` <= kPixels pixels from `first` on and one block of channels. Missing
@@ -138,7 +138,8 @@ inline IntVec<T> FirstMaximum(const T* const* z, int64_t c, T* p) {
   for (int k = 1; k < 4; ++k) {
     const Vec<T> next = Load(z[k] + c);
     // Greater, or not a number.
-    const auto wins = (next > most) | (next != next);
+    const auto wins =
+        (next > most) | (next != next);  // NOLINT(misc-redundant-expression)
     most = wins ? next : most;
     place = wins ? IntVec<T>{} + static_cast<unsigned>(k) : place;
   }

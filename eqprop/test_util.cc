@@ -78,7 +78,7 @@ Network Golden::MakeNetwork(Activation activation) const {
 }
 
 Network Golden::MakeNetwork(const Architecture& architecture) const {
-  const Network network =
+  Network network =
       ConvertNetwork(eqprop::MakeNetwork(architecture, std::nullopt,
                                          models::SeededGenerator(0)),
                      at::kDouble, at::kCPU);
