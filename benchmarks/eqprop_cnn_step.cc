@@ -1,14 +1,8 @@
-// The C++ side of `benchmarks/compare cnn`: a training step of equilibrium
-// propagation on a convolutional network. Reads commands from standard input:
-//
-//   steps N  takes N training steps; answers "SECONDS LAST_LOSS"
-//   parts    measures the parts of a step and the machine's rate of products;
-//            answers a line "NAME SECONDS FLOPS" for each, then "end"
-//
-// The arguments are the number of threads and the setting.
+// The side of `benchmarks/compare cnn` that is ours (serve.h): a training step
+// of equilibrium propagation on a convolutional network. Its line of a part is
+// "NAME SECONDS FLOPS". The arguments are the number of threads and the
+// setting.
 
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -22,6 +16,7 @@
 #include "ATen/ops/mm.h"
 #include "ATen/ops/rand.h"
 #include "ATen/ops/sin.h"
+#include "benchmarks/serve.h"
 #include "common/models/init.h"
 #include "common/training/optimizer.h"
 #include "eqprop/equilibrium.h"
@@ -187,19 +182,9 @@ class CnnStep {
   training::Optimizer optimizer_;
 };
 
-double Seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
 void Tell(const std::string& name, const std::function<void()>& work,
           double flops) {
-  std::vector<double> times(5);
-  for (double& time : times) time = Seconds(work);
-  std::nth_element(times.begin(), times.begin() + 2, times.end());
-  std::cout << name << '\t' << times[2] << '\t' << flops << '\n';
+  std::cout << name << '\t' << Typical(work, 5) << '\t' << flops << '\n';
 }
 
 void TellParts(const Setting& setting) {
@@ -233,26 +218,9 @@ void TellParts(const Setting& setting) {
       2.0 * 1024 * 1024 * 1024);
 }
 
-int Serve(int threads, const Setting& setting) {
-  at::set_num_threads(threads);
+int ServeSteps(const Setting& setting) {
   CnnStep step(setting);
-  std::string command;
-  while (std::cin >> command) {
-    if (command == "parts") {
-      TellParts(setting);
-      std::cout << "end" << std::endl;
-      continue;
-    }
-    int64_t count = 0;
-    if (command != "steps" || !(std::cin >> count)) return 2;
-    double loss = 0;
-    const double seconds = Seconds([&] {
-      for (int64_t i = 0; i < count; ++i) loss = step.Run();
-    });
-    std::cout.precision(9);
-    std::cout << seconds << ' ' << loss << std::endl;
-  }
-  return 0;
+  return Serve([&] { return step.Run(); }, [&] { TellParts(setting); });
 }
 
 }  // namespace
@@ -266,5 +234,6 @@ int main(int argc, char** argv) {
     std::cerr << "usage: eqprop_cnn_step THREADS mnist|narrow|published\n";
     return 2;
   }
-  return altprop::benchmarks::Serve(threads, *setting);
+  at::set_num_threads(threads);
+  return altprop::benchmarks::ServeSteps(*setting);
 }

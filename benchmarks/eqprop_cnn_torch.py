@@ -15,6 +15,8 @@ import time
 import torch
 from torch.nn import functional
 
+from eqprop_torch import Network
+
 
 def hard_sigmoid(u):
     return (1 + functional.hardtanh(2 * u - 1)) * 0.5
@@ -37,10 +39,9 @@ SETTINGS = {
 CLASSES = 10
 
 
-class Cnn(torch.nn.Module):
+class Cnn(Network):
     def __init__(self, size, channels, kernel, paddings, act):
-        super().__init__()
-        self.act = act
+        super().__init__(act)
         self.pool = torch.nn.MaxPool2d(2, stride=2)
         self.synapses = torch.nn.ModuleList()
         self.shapes = []
@@ -63,22 +64,8 @@ class Cnn(torch.nn.Module):
             phi = phi - beta * 0.5 * criterion(layers[-1], y_hot).sum(dim=1)
         return phi
 
-    def relax(self, x, y, states, steps, beta, criterion):
-        for _ in range(steps):
-            phi = self.phi(x, y, states, beta, criterion)
-            ones = torch.tensor([1.0] * x.size(0), device=x.device)
-            drives = torch.autograd.grad(phi, states, grad_outputs=ones)
-            states = [self.act(u).detach().requires_grad_(True) for u in drives]
-        return states
-
     def zero_states(self, x):
         return [torch.zeros(x.size(0), *shape, requires_grad=True) for shape in self.shapes]
-
-    def set_gradient(self, x, y, first, first_beta, second, second_beta, criterion):
-        self.zero_grad()
-        phi = self.phi(x, y, first, first_beta, criterion).mean()
-        phi_second = self.phi(x, y, second, second_beta, criterion).mean()
-        ((phi - phi_second) / (second_beta - first_beta)).backward()
 
 
 class Training:

@@ -1,13 +1,6 @@
-// The C++ side of benchmarks/compare. Reads commands from standard input:
-//
-//   steps N  takes N training steps; answers "SECONDS LAST_LOSS"
-//   parts    measures the parts of a step and the machine's limits; answers a
-//            line "NAME SECONDS FLOPS BYTES" for each, then "end"
-//
-// The first argument is the number of threads.
+// The side of `benchmarks/compare step` that is ours (serve.h); its line of a
+// part is "NAME SECONDS FLOPS BYTES". The argument is the number of threads.
 
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
@@ -18,30 +11,15 @@
 #include "ATen/ops/mm.h"
 #include "ATen/ops/rand.h"
 #include "benchmarks/eqprop_step.h"
+#include "benchmarks/serve.h"
 
 namespace altprop::benchmarks {
 namespace {
 
-double Seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
-// The median of many runs.
-double Typical(const std::function<void()>& work) {
-  std::vector<double> times(200);
-  for (double& time : times) time = Seconds(work);
-  std::nth_element(times.begin(), times.begin() + times.size() / 2,
-                   times.end());
-  return times[times.size() / 2];
-}
-
 void Tell(const std::string& name, const std::function<void()>& work,
           double flops, double bytes) {
-  std::cout << name << '\t' << Typical(work) << '\t' << flops << '\t' << bytes
-            << '\n';
+  std::cout << name << '\t' << Typical(work, 200) << '\t' << flops << '\t'
+            << bytes << '\n';
 }
 
 // Multiplications and additions of the products; bytes that must move, where
@@ -92,28 +70,6 @@ void TellParts() {
       2.0 * sizeof(float) * 2 * 1024 * 1024);
 }
 
-int Serve(int threads) {
-  at::set_num_threads(threads);
-  EqpropStep step;
-  std::string command;
-  while (std::cin >> command) {
-    if (command == "parts") {
-      TellParts();
-      std::cout << "end" << std::endl;
-      continue;
-    }
-    int64_t count = 0;
-    if (command != "steps" || !(std::cin >> count)) return 2;
-    double loss = 0;
-    const double seconds = Seconds([&] {
-      for (int64_t i = 0; i < count; ++i) loss = step.Run().loss;
-    });
-    std::cout.precision(9);
-    std::cout << seconds << ' ' << loss << std::endl;
-  }
-  return 0;
-}
-
 }  // namespace
 }  // namespace altprop::benchmarks
 
@@ -123,5 +79,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: eqprop_step THREADS\n";
     return 2;
   }
-  return altprop::benchmarks::Serve(threads);
+  at::set_num_threads(threads);
+  altprop::benchmarks::EqpropStep step;
+  return altprop::benchmarks::Serve([&] { return step.Run().loss; },
+                                    altprop::benchmarks::TellParts);
 }

@@ -20,9 +20,31 @@ def mysig(u):
     return 1 / (1 + torch.exp(-4 * (u - 0.5)))
 
 
-class Mlp(torch.nn.Module):
-    def __init__(self, sizes):
+class Network(torch.nn.Module):
+    """s <- act(dPhi/ds), with Phi from the subclass's phi()."""
+
+    def __init__(self, act):
         super().__init__()
+        self.act = act
+
+    def relax(self, x, y, states, steps, beta, criterion):
+        for _ in range(steps):
+            phi = self.phi(x, y, states, beta, criterion)
+            ones = torch.tensor([1.0] * x.size(0), device=x.device)
+            drives = torch.autograd.grad(phi, states, grad_outputs=ones)
+            states = [self.act(u).detach().requires_grad_(True) for u in drives]
+        return states
+
+    def set_gradient(self, x, y, first, first_beta, second, second_beta, criterion):
+        self.zero_grad()
+        phi = self.phi(x, y, first, first_beta, criterion).mean()
+        phi_second = self.phi(x, y, second, second_beta, criterion).mean()
+        ((phi - phi_second) / (second_beta - first_beta)).backward()
+
+
+class Mlp(Network):
+    def __init__(self, sizes):
+        super().__init__(mysig)
         self.synapses = torch.nn.ModuleList(
             torch.nn.Linear(m, n) for m, n in zip(sizes[:-1], sizes[1:]))
 
@@ -36,23 +58,9 @@ class Mlp(torch.nn.Module):
             phi = phi - beta * 0.5 * criterion(layers[-1], y_hot).sum(dim=1)
         return phi
 
-    def relax(self, x, y, states, steps, beta, criterion):
-        for _ in range(steps):
-            phi = self.phi(x, y, states, beta, criterion)
-            ones = torch.tensor([1.0] * x.size(0), device=x.device)
-            drives = torch.autograd.grad(phi, states, grad_outputs=ones)
-            states = [mysig(u).detach().requires_grad_(True) for u in drives]
-        return states
-
     def zero_states(self, x):
         return [torch.zeros(x.size(0), s.out_features, requires_grad=True)
                 for s in self.synapses]
-
-    def set_gradient(self, x, y, free, nudged, beta, criterion):
-        self.zero_grad()
-        phi_free = self.phi(x, y, free, 0.0, criterion).mean()
-        phi_nudged = self.phi(x, y, nudged, beta, criterion).mean()
-        ((phi_free - phi_nudged) / beta).backward()
 
 
 class Training:
@@ -73,7 +81,7 @@ class Training:
             y_hot = functional.one_hot(y, num_classes=10).to(x.dtype)
             loss = 0.5 * self.criterion(free[-1], y_hot).sum(dim=1).mean().item()
         nudged = self.model.relax(x, y, free, self.nudged_steps, self.beta, self.criterion)
-        self.model.set_gradient(x, y, free, nudged, self.beta, self.criterion)
+        self.model.set_gradient(x, y, free, 0.0, nudged, self.beta, self.criterion)
         self.optimizer.step()
         return loss, right
 

@@ -14,8 +14,6 @@ at::Tensor Plus(const at::Tensor& a, const at::Tensor& b) {
   return a.defined() ? a + b : b;
 }
 
-at::Tensor BackwardBias() { return {}; }
-
 class Backward {
  public:
   Backward(const Network& network, const Clamped& input, const Nudge& nudge,
@@ -49,9 +47,10 @@ class Backward {
     return delta;
   }
 
-  // sigma'(u) of the step from `state`, with the factors of dropout.
-  State Slope(const State& state) const {
-    const State u = Drive(network_, input_, state, nudge_, dynamics_.loss);
+  // sigma'(u) of the step from `state`, with the factors of dropout. `up`, here
+  // and below: BottomUp's of the state.
+  State Slope(const State& state, const std::vector<Pooled>& up) const {
+    const State u = Drive(network_, input_, state, up, nudge_, dynamics_.loss);
     const std::vector<double>& keep = input_.dropout.keep;
     State slope;
     for (size_t l = 0; l < layers_; ++l) {
@@ -67,10 +66,10 @@ class Backward {
   }
 
   // One step back from dL/ds `delta` after it to that before it, `state`.
-  State Through(const State& state, const State& slope, const State& delta,
+  State Through(const State& state, const std::vector<Pooled>& up,
+                const State& slope, const State& delta,
                 std::vector<at::Tensor>& gradient) const {
     const State s = Masked(input_, state);
-    const std::vector<Pooled> up = BottomUp(network_, input_, s);
     State raw, e;  // before and after the mask
     for (size_t l = 0; l < layers_; ++l) {
       raw.push_back(slope[l] * delta[l]);
@@ -94,7 +93,7 @@ class Backward {
       before[l] = Plus(before[l],
                        Gather(edge.pool,
                               Preactivation(edge, BackwardWeight(network_, l),
-                                            BackwardBias(), e[l - 1]),
+                                            at::Tensor(), e[l - 1]),
                               down));
       before[l - 1] =
           Plus(before[l - 1], Adjoint(edge, edge.weight, up_e, s[l - 1]));
@@ -143,7 +142,7 @@ class Backward {
     const size_t at = 2 * (network_.edges.size() - 1);
     const at::Tensor masked_e = MaskedBy(layers_ - 1, e);
     const at::Tensor tangent =
-        Preactivation(readout, readout.weight, BackwardBias(), masked_e);
+        Preactivation(readout, readout.weight, at::Tensor(), masked_e);
     const at::Tensor change = nudge_.beta * ForceDerivative(output, tangent);
     const at::Tensor force =
         nudge_.beta * NudgeForce(dynamics_.loss, output, nudge_.target);
@@ -181,8 +180,10 @@ State BackpropagateSteps(const Network& network, const Clamped& input,
   State delta = backward.Begin(states.back(), gradient);
   for (int64_t t = 0; t < steps; ++t) {
     const State& before = states[steps - 1 - t];
-    const State slope = backward.Slope(before);
-    State delta_before = backward.Through(before, slope, delta, gradient);
+    const std::vector<Pooled> up =
+        BottomUp(network, input, Masked(input, before));
+    const State slope = backward.Slope(before, up);
+    State delta_before = backward.Through(before, up, slope, delta, gradient);
     for (size_t i = 0; i < gradient.size(); ++i) {
       if (!gradient[i].defined()) {
         gradient[i] = at::zeros_like(parameters[i].second);

@@ -118,6 +118,21 @@ at::Tensor Stored(const Network& network, const at::Tensor& backward) {
   return network.model == Model::kVfMlp ? backward.t().contiguous() : backward;
 }
 
+// Appends the backward weights' gradients. `above_a`, `above_b`: what the upper
+// layer of each has in the two phases.
+void AppendBackward(const Network& network, const Prepared& s,
+                    const State& above_a, const State& above_b,
+                    ContrastOrder order, std::vector<at::Tensor>& gradient) {
+  for (size_t l = 1; l < s.a.size(); ++l) {
+    if (!network.edges[l].backward.defined()) continue;
+    const Pair e{UnpoolDown(network, l, s.a[l - 1], above_a[l]),
+                 UnpoolDown(network, l, s.b[l - 1], above_b[l])};
+    gradient.push_back(
+        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
+                                   e, s.scale, order)));
+  }
+}
+
 }  // namespace
 
 absl::string_view LossName(Loss loss) {
@@ -253,9 +268,9 @@ at::Tensor Pull(const Network& network, const Clamped& input,
 
 namespace {
 
-// The drives without masks and nudge.
-State OwnDrive(const Network& network, const Clamped& input, const State& s) {
-  const std::vector<Pooled> up = BottomUp(network, input, s);
+// The drives without masks and nudge; `up`: BottomUp's of `s`.
+State OwnDrive(const Network& network, const State& s,
+               const std::vector<Pooled>& up) {
   State drive;
   for (size_t l = 0; l < s.size(); ++l) {
     at::Tensor u = up[l].p;
@@ -283,7 +298,13 @@ void Complete(const Network& network, const Clamped& input, const State& state,
 
 State Drive(const Network& network, const Clamped& input, const State& state,
             const Nudge& nudge, Loss loss) {
-  State drive = OwnDrive(network, input, Masked(input, state));
+  const State s = Masked(input, state);
+  return Drive(network, input, state, BottomUp(network, input, s), nudge, loss);
+}
+
+State Drive(const Network& network, const Clamped& input, const State& state,
+            const std::vector<Pooled>& up, const Nudge& nudge, Loss loss) {
+  State drive = OwnDrive(network, Masked(input, state), up);
   Complete(network, input, state, nudge, loss, drive);
   return drive;
 }
@@ -302,8 +323,9 @@ State Settle(const Network& network, const Clamped& input, const State& state,
 
 State Step(const Network& network, const Clamped& input, const State& state,
            const Nudge& nudge, const Dynamics& dynamics) {
+  const State s = Masked(input, state);
   return Settle(network, input, state,
-                OwnDrive(network, input, Masked(input, state)), nudge,
+                OwnDrive(network, s, BottomUp(network, input, s)), nudge,
                 dynamics);
 }
 
@@ -400,14 +422,7 @@ std::vector<at::Tensor> ContrastGradient(const Network& network,
     gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
   }
   if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
-  for (size_t l = 1; l < s.a.size(); ++l) {
-    if (!network.edges[l].backward.defined()) continue;
-    const Pair e{UnpoolDown(network, l, s.a[l - 1], s.a[l]),
-                 UnpoolDown(network, l, s.b[l - 1], s.b[l])};
-    gradient.push_back(
-        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
-                                   e, s.scale, order)));
-  }
+  AppendBackward(network, s, s.a, s.b, order, gradient);
   return gradient;
 }
 
@@ -436,13 +451,7 @@ std::vector<at::Tensor> VectorFieldGradient(const Network& network,
     gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
   }
   if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
-  for (size_t l = 1; l < s.a.size(); ++l) {
-    const Pair e{UnpoolDown(network, l, s.a[l - 1], fixed[l]),
-                 UnpoolDown(network, l, s.b[l - 1], fixed[l])};
-    gradient.push_back(
-        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
-                                   e, s.scale, order)));
-  }
+  AppendBackward(network, s, fixed, fixed, order, gradient);
   return gradient;
 }
 

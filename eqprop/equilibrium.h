@@ -123,6 +123,10 @@ at::Tensor Energy(const Network& network, const Clamped& input,
 State Drive(const Network& network, const Clamped& input, const State& state,
             const Nudge& nudge, Loss loss);
 
+// The same where BottomUp() of the masked state is known.
+State Drive(const Network& network, const Clamped& input, const State& state,
+            const std::vector<Pooled>& up, const Nudge& nudge, Loss loss);
+
 // beta (-dl/ds_S), shaped as s_S: what a nudge adds to the last layer's drive.
 at::Tensor Pull(const Network& network, const Clamped& input,
                 const State& state, const Nudge& nudge, Loss loss);

@@ -41,6 +41,7 @@ State Continue(const Network& network, const at::Tensor& x, State state,
                const at::Tensor& target, const EstimateOptions& o,
                const ContinualPhase& phase, training::Optimizer& optimizer) {
   const Nudge nudge = NudgeTowards(target, phase.beta_b);
+  const auto groups = GroupOfParameters(optimizer);
   for (int64_t k = 0; k < o.steps; ++k) {
     const Clamped input = Clamp(network, x);
     State next = Step(network, input, state, nudge, o.dynamics);
@@ -51,7 +52,6 @@ State Continue(const Network& network, const at::Tensor& x, State state,
                           phase.divisor,
                           target},
                          o.rule.order);
-    const auto groups = GroupOfParameters(optimizer);
     for (size_t i = 0; i < gradient.size(); ++i) {
       if (phase.undo_decay) {
         const double left =

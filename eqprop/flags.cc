@@ -109,13 +109,14 @@ ABSL_FLAG(std::string, semantics, "reference",
           "as it does; corrected: as the mathematics (README)");
 ABSL_FLAG(bool, fused, true,
           "all time steps of a phase in one operator; false: one ATen call "
-          "after the other");
+          "after the other, as --precision=bf16 does in any case");
 ABSL_FLAG(double, tolerance, 0,
           "CNNs: end a free phase before T1 steps once no unit moves by more "
           "(looked at every 10 steps); 0: always T1 steps");
-ABSL_FLAG(std::string, updates, "synchronous",
-          "CNNs: all layers at once (synchronous), or odd and even layers in "
-          "turn (alternating: the same fixed points in fewer steps)");
+ABSL_FLAG(
+    std::string, updates, "synchronous",
+    "CNNs, free phase: all layers at once (synchronous), or odd and even "
+    "layers in turn (alternating: fixed points in fewer steps; on a CPU)");
 
 namespace altprop::eqprop {
 namespace {
@@ -376,6 +377,9 @@ absl::Status ReadComputation(Options& o) {
     return UsageError(absl::StrCat(
         updates == 0 ? "--tolerance" : "--updates",
         ": is for --model=CNN and VFCNN, with --fused, not in bf16"));
+  }
+  if (o.relax.updates == Updates::kAlternating && !o.run.device.is_cpu()) {
+    return UsageError("--updates: alternating is for --device=cpu");
   }
   return absl::OkStatus();
 }

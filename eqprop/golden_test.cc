@@ -350,7 +350,6 @@ TEST(DropoutGoldenTest, StatesAndGradientUnderTheRecordedMasks) {
   }
 }
 
-// One function, so that a changed rule must change this line.
 TEST(DropoutFactorsTest, TakeTheTopLayersFromTheEntryBeforeTheLast) {
   const std::vector<double> keep = {1, 1, 1, 0.9, 0.8};
   EXPECT_EQ(DropoutFactors(keep, false, Semantics::kReference),
@@ -361,7 +360,7 @@ TEST(DropoutFactorsTest, TakeTheTopLayersFromTheEntryBeforeTheLast) {
             (std::vector<double>{1, 1, 0.9, 0.8}));
 }
 
-// Edge 2's pools and adjoints against the recorded ones, ties included.
+// Windows of equal values are among the recorded ones.
 TEST(PoolingGoldenTest, PoolUnpoolAndGather) {
   const Golden golden("pooling.pt");
   const std::pair<const char*, Pool> kPools[] = {

@@ -278,9 +278,12 @@ std::string RenderGradientCheck(const GradientCheck& plus,
   body += "</div>\n";
   return training::RenderPage(
       page.header, body, page.facts,
-      "Beside this page: <code>gducheck_bptt.pt</code>, "
-      "<code>gducheck_ep.pt</code> and <code>estimates.pt</code> hold the "
-      "numbers, for <code>torch.load</code>.");
+      absl::StrCat(
+          "Beside this page: <code>gducheck_bptt.pt</code>, "
+          "<code>gducheck_ep.pt</code>, ",
+          minus == nullptr ? "" : "<code>gducheck_ep_minus.pt</code>, ",
+          "<code>estimates.pt</code> hold the numbers, for "
+          "<code>torch.load</code>."));
 }
 
 absl::Status WriteGradientCheck(const std::string& folder,

@@ -35,11 +35,6 @@ inline bool IsVectorField(Model model) {
   return model == Model::kVfMlp || model == Model::kVfCnn;
 }
 
-// The sizes of the layers that people know a network by: "784-512-10", or
-// channels and then matrices, "128-256-512-512-10".
-struct Architecture;
-std::string SizesText(const Architecture& architecture);
-
 // What a network is made of, as the authors' flags say it.
 struct Architecture {
   Model model = Model::kMlp;
@@ -58,6 +53,10 @@ struct Architecture {
   size_t layers() const;  // S: N, or N - 1 with a softmax readout
   int64_t classes() const;
 };
+
+// The sizes of the layers that people know a network by: "784-512-10", or
+// channels and then matrices, "128-256-512-512-10".
+std::string SizesText(const Architecture& architecture);
 
 // The size of an image after a convolution and its pooling; 0 or less where the
 // kernel or the window does not fit.

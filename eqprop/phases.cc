@@ -24,16 +24,6 @@ State RelaxBy(Path path, const Network& network, const Clamped& input,
                : Relax(network, input, state, steps, nudge, dynamics);
 }
 
-// A nudged phase, which begins at s*.
-State RelaxFrom(Path path, const Network& network, const Clamped& input,
-                const State& free, int64_t steps, const Nudge& nudge,
-                const Dynamics& dynamics) {
-  return path == Path::kBf16
-             ? RelaxDeviation(network, input, free, steps, nudge, dynamics,
-                              kNarrow)
-             : RelaxBy(path, network, input, free, steps, nudge, dynamics);
-}
-
 at::Tensor Twice(const at::Tensor& rows) { return at::cat({rows, rows}); }
 
 }  // namespace
@@ -51,7 +41,10 @@ State FreePhase(const Network& network, const Clamped& input, int64_t steps,
 State NudgedPhase(const Network& network, const Clamped& input,
                   const State& free, int64_t steps, const Nudge& nudge,
                   const Dynamics& dynamics, Path path) {
-  return RelaxFrom(path, network, input, free, steps, nudge, dynamics);
+  return path == Path::kBf16
+             ? RelaxDeviation(network, input, free, steps, nudge, dynamics,
+                              kNarrow)
+             : RelaxBy(path, network, input, free, steps, nudge, dynamics);
 }
 
 NudgedPair NudgedPhases(const Network& network, const Clamped& input,
@@ -69,7 +62,7 @@ NudgedPair NudgedPhases(const Network& network, const Clamped& input,
   for (const at::Tensor& layer : free) both.push_back(Twice(layer));
   const at::Tensor strength = at::full({batch, 1}, beta, target.options());
   const Nudge nudge{at::cat({strength, strength.neg()}), Twice(target)};
-  both = RelaxFrom(path, network, both_input, both, steps, nudge, dynamics);
+  both = NudgedPhase(network, both_input, both, steps, nudge, dynamics, path);
   NudgedPair pair;
   for (const at::Tensor& layer : both) {
     pair.plus.push_back(layer.narrow(0, 0, batch));

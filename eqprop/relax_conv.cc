@@ -12,12 +12,12 @@
 #include "ATen/Parallel.h"
 #include "ATen/TensorOperators.h"
 #include "ATen/ThreadLocalState.h"
-#include "ATen/Version.h"
 #include "ATen/ops/constant_pad_nd.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/zeros.h"
 #include "common/logging.h"
 #include "eqprop/relax_conv_kernel.h"
+#include "eqprop/relax_cpu.h"
 
 namespace altprop::eqprop {
 namespace {
@@ -34,16 +34,11 @@ const relax::ConvKernels<T>& KernelsOf(const relax::ConvKernelSet& set) {
 }
 
 const relax::ConvKernelSet& BestConvKernels() {
-  static const relax::ConvKernelSet& best =
-      []() -> const relax::ConvKernelSet& {
-    const std::string capability = at::get_cpu_capability();
-#if defined(__x86_64__)
-    if (capability == relax::kAvx512.name) return relax::kConvAvx512;
-    if (capability == relax::kAvx2.name) return relax::kConvAvx2;
-#endif
-    return relax::kConvDefault;
-  }();
-  return best;
+  // The same instruction set as the perceptrons' kernel.
+  const relax::Kernels* best = &BestKernels();
+  return best == &relax::kAvx512 ? relax::kConvAvx512
+         : best == &relax::kAvx2 ? relax::kConvAvx2
+                                 : relax::kConvDefault;
 }
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -27,7 +27,7 @@ namespace altprop::eqprop {
 // kSynchronous: all layers at once, the method as published. kAlternating: in
 // each step layers 1, 3, ... move, and then layers 2, 4, ... from their new
 // states. A layer's drive depends on its neighbours alone, so the fixed points
-// are the same, reached in about half the steps; where max pooling leaves
+// are the same, reached in fewer steps; where max pooling leaves
 // several, it may be another one of them.
 enum class Updates { kSynchronous, kAlternating };
 

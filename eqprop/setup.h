@@ -1,8 +1,8 @@
 // What a training run consists of between two minibatches, and how it travels
 // through a checkpoint.
 
-#ifndef EQPROP_SESSION_H_
-#define EQPROP_SESSION_H_
+#ifndef EQPROP_SETUP_H_
+#define EQPROP_SETUP_H_
 
 #include <cstdint>
 #include <string>
@@ -82,4 +82,4 @@ absl::Status SaveFinite(const std::string& path, const Options& options,
 
 }  // namespace altprop::eqprop
 
-#endif  // EQPROP_SESSION_H_
+#endif  // EQPROP_SETUP_H_

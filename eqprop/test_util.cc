@@ -189,6 +189,20 @@ std::vector<at::Tensor> ContrastGradient(const Network& network,
       network, input, Between({a, beta_a}, {b, beta_b}, at::Tensor()), order);
 }
 
+double LogLogSlope(const std::vector<double>& x, const std::vector<double>& y) {
+  double mean_x = 0, mean_y = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mean_x += std::log(x[i]) / x.size();
+    mean_y += std::log(y[i]) / y.size();
+  }
+  double covariance = 0, variance = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    covariance += (std::log(x[i]) - mean_x) * (std::log(y[i]) - mean_y);
+    variance += (std::log(x[i]) - mean_x) * (std::log(x[i]) - mean_x);
+  }
+  return covariance / variance;
+}
+
 Backpropagation BackpropagateThroughTime(const Network& network,
                                          const Clamped& input,
                                          const State& start, int64_t steps,

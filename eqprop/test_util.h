@@ -80,6 +80,9 @@ std::vector<at::Tensor> ContrastGradient(
 double RelativeError(const std::vector<at::Tensor>& a,
                      const std::vector<at::Tensor>& b);
 
+// The slope of log(y) against log(x), by least squares.
+double LogLogSlope(const std::vector<double>& x, const std::vector<double>& y);
+
 // Backpropagation through the last `steps` free steps from `start`: entry t is
 // the contribution of step t counted from the last one, and `sensitivity[t]` is
 // -B dL/ds of the state t steps before the end.

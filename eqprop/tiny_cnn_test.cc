@@ -331,27 +331,17 @@ TEST(CnnEstimatorBiasTest, HasTheKnownSizeWithASoftmaxReadout) {
                            {0.001, 9.293e-4, 1.147e-7}});
 }
 
-// Least squares of log(error) on log(beta).
-double Slope(const std::vector<ErrorRow>& rows, double ErrorRow::*error) {
-  const auto n = static_cast<double>(rows.size());
-  double x = 0, y = 0, xx = 0, xy = 0;
-  for (const ErrorRow& row : rows) {
-    x += std::log(row.beta);
-    y += std::log(row.*error);
-    xx += std::log(row.beta) * std::log(row.beta);
-    xy += std::log(row.beta) * std::log(row.*error);
-  }
-  return (xy - x * y / n) / (xx - x * x / n);
-}
-
 TEST(CnnEstimatorBiasTest, IsOfFirstOrderOneSidedAndOfSecondSymmetric) {
   for (const Tiny& tiny : {Mse(), Softmax()}) {
-    std::vector<ErrorRow> rows;
-    for (const double beta : {0.05, 0.02, 0.01}) {
-      rows.push_back(Errors(tiny, beta));
+    const std::vector<double> betas = {0.05, 0.02, 0.01};
+    std::vector<double> one_sided, symmetric;
+    for (const double beta : betas) {
+      const ErrorRow errors = Errors(tiny, beta);
+      one_sided.push_back(errors.one_sided);
+      symmetric.push_back(errors.symmetric);
     }
-    EXPECT_NEAR(Slope(rows, &ErrorRow::one_sided), 1, 0.03);
-    EXPECT_NEAR(Slope(rows, &ErrorRow::symmetric), 2, 0.03);
+    EXPECT_NEAR(LogLogSlope(betas, one_sided), 1, 0.03);
+    EXPECT_NEAR(LogLogSlope(betas, symmetric), 2, 0.03);
   }
 }
 

@@ -294,21 +294,6 @@ TEST(EstimatorBiasTest, HasTheKnownSizeWithTheCrossEntropy) {
                        {0.001, 5.429e-4, 4.190e-7}});
 }
 
-// Least squares on the logarithms.
-double Slope(const std::vector<double>& x, const std::vector<double>& y) {
-  double mean_x = 0, mean_y = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    mean_x += std::log(x[i]) / x.size();
-    mean_y += std::log(y[i]) / y.size();
-  }
-  double covariance = 0, variance = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    covariance += (std::log(x[i]) - mean_x) * (std::log(y[i]) - mean_y);
-    variance += (std::log(x[i]) - mean_x) * (std::log(x[i]) - mean_x);
-  }
-  return covariance / variance;
-}
-
 TEST(EstimatorBiasTest, IsOfFirstOrderOneSidedAndOfSecondSymmetric) {
   const std::vector<double> betas = {0.05, 0.02, 0.01};
   for (const Tiny& tiny : {Mse(), Cel()}) {
@@ -320,8 +305,8 @@ TEST(EstimatorBiasTest, IsOfFirstOrderOneSidedAndOfSecondSymmetric) {
       symmetric.push_back(
           RelativeError(tiny.Symmetric(beta, kConverged, kConverged), exact));
     }
-    EXPECT_NEAR(Slope(betas, one_sided), 1, 0.03);
-    EXPECT_NEAR(Slope(betas, symmetric), 2, 0.03);
+    EXPECT_NEAR(LogLogSlope(betas, one_sided), 1, 0.03);
+    EXPECT_NEAR(LogLogSlope(betas, symmetric), 2, 0.03);
   }
 }
 

@@ -105,6 +105,11 @@ absl::Status TrainMinibatch(Run& run) {
   Add(run.network, input, settled.state, target, batch.labels, o.loss, score);
   ALTPROP_RETURN_IF_ERROR(training::CheckFinite(
       "loss", score.loss(), run.at.epoch + 1, run.at.step + 1));
+  if (run.at.batch + 1 == run.loader.batches_per_epoch()) {
+    // Before the update: the input is clamped to these weights.
+    run.record.Convergence(run.at, Residuals(run.network, input, o.free_steps,
+                                             o.TrainingDynamics()));
+  }
   Update(run, input, target, settled);
   if (o.check_theorem && CheckDue(run.at.batch, run.loader)) {
     std::cout << TheoremTable(o, run.network, x, target);
@@ -115,8 +120,6 @@ absl::Status TrainMinibatch(Run& run) {
   run.at.running += score;
   if (run.at.batch == run.loader.batches_per_epoch()) {
     ALTPROP_RETURN_IF_ERROR(run.record.Activity(run.at, settled.state));
-    run.record.Convergence(run.at, Residuals(run.network, input, o.free_steps,
-                                             o.TrainingDynamics()));
   }
   return run.record.Minibatch(run.at, score);
 }
