@@ -31,40 +31,67 @@ at::Tensor Readout(const Network& network, const at::Tensor& top) {
 // One factor of a product of two, in the two phases of a contrast.
 struct Pair {
   at::Tensor a, b;
+  // kContrastFirst: (b - a) * scale and (b + a) / 2.
+  at::Tensor difference, mean;
 };
+
+Pair MakePair(const at::Tensor& a, const at::Tensor& b, double scale,
+              ContrastOrder order) {
+  if (order == ContrastOrder::kSumsFirst) return {a, b, {}, {}};
+  return {a, b, (b - a).mul_(scale), (b + a).mul_(0.5)};
+}
 
 // [wgrad(w^b, e^b) - wgrad(w^a, e^a)] * scale.
 at::Tensor ContrastOf(const Edge& edge, const Pair& below, const Pair& e,
-                      double scale, ContrastOrder order) {
-  if (order == ContrastOrder::kSumsFirst) {
+                      double scale) {
+  if (!e.difference.defined()) {
     return WeightGradient(edge, below.b, e.b)
         .sub_(WeightGradient(edge, below.a, e.a))
         .mul_(scale);
   }
   // Both terms in one product over 2B samples.
-  return WeightGradient(
-      edge,
-      at::cat({(below.b + below.a).mul_(0.5), (below.b - below.a).mul_(scale)}),
-      at::cat({(e.b - e.a).mul_(scale), (e.b + e.a).mul_(0.5)}));
+  return WeightGradient(edge, at::cat({below.mean, below.difference}),
+                        at::cat({e.difference, e.mean}));
 }
 
-at::Tensor BiasContrast(const Pair& layer, double scale, ContrastOrder order) {
-  if (order == ContrastOrder::kSumsFirst) {
+// The same where only the upper layer differs: `below` and the routing of the
+// edge, `at`, are those of both phases.
+at::Tensor ContrastOfOne(const Edge& edge, const at::Tensor& below,
+                         const Pair& layer, const Pooled& at, double scale) {
+  if (!layer.difference.defined()) {
+    const Pair e{
+        Unpool(edge.pool, layer.a, at), Unpool(edge.pool, layer.b, at), {}, {}};
+    return ContrastOf(edge, {below, below, {}, {}}, e, scale);
+  }
+  return WeightGradient(edge, below, Unpool(edge.pool, layer.difference, at));
+}
+
+at::Tensor BiasContrast(const Pair& layer, double scale) {
+  if (!layer.difference.defined()) {
     return BiasGradient(layer.b).sub_(BiasGradient(layer.a)).mul_(scale);
   }
-  return BiasGradient((layer.b - layer.a).mul_(scale));
+  return BiasGradient(layer.difference);
 }
 
-// What both gradients of a contrast work on: masked states and 1 / (divisor B).
+// What the gradients of a contrast work on: the masked states of both phases
+// and 1 / (divisor B).
 struct Prepared {
   State a, b;
   double scale;
+  ContrastOrder order;
+
+  Pair Both(const at::Tensor& in_a, const at::Tensor& in_b) const {
+    return MakePair(in_a, in_b, scale, order);
+  }
+  // Made where it is used: all layers' at once would leave the cache.
+  Pair Layer(size_t l) const { return Both(a[l], b[l]); }
 };
 
-Prepared Prepare(const Clamped& input, const Contrast& contrast) {
+Prepared Prepare(const Clamped& input, const Contrast& contrast,
+                 ContrastOrder order) {
   CHECK_NE(contrast.divisor, 0) << "a contrast needs two nudging strengths";
   return {Masked(input, contrast.a.state), Masked(input, contrast.b.state),
-          1 / (contrast.divisor * static_cast<double>(input.batch()))};
+          1 / (contrast.divisor * static_cast<double>(input.batch())), order};
 }
 
 // beta (y - softmax(o)): the readout's e, as U(s_l) is that of other edges.
@@ -76,15 +103,13 @@ at::Tensor ReadoutForce(const Network& network, const at::Tensor& masked_top,
 
 // Appends the readout's weight and bias gradient.
 void AppendReadout(const Network& network, const Contrast& contrast,
-                   const Prepared& states, ContrastOrder order,
+                   const Prepared& s, const Pair& top,
                    std::vector<at::Tensor>& gradient) {
-  const Pair top{states.a.back(), states.b.back()};
-  const Pair force{
-      ReadoutForce(network, top.a, contrast.a.beta, contrast.target),
-      ReadoutForce(network, top.b, contrast.b.beta, contrast.target)};
-  gradient.push_back(
-      ContrastOf(network.edges.back(), top, force, states.scale, order));
-  gradient.push_back(BiasContrast(force, states.scale, order));
+  const Pair force = s.Both(
+      ReadoutForce(network, s.a.back(), contrast.a.beta, contrast.target),
+      ReadoutForce(network, s.b.back(), contrast.b.beta, contrast.target));
+  gradient.push_back(ContrastOf(network.edges.back(), top, force, s.scale));
+  gradient.push_back(BiasContrast(force, s.scale));
 }
 
 // BottomUp, for the routing alone: nothing where there is no pooling.
@@ -122,14 +147,13 @@ at::Tensor Stored(const Network& network, const at::Tensor& backward) {
 // layer of each has in the two phases.
 void AppendBackward(const Network& network, const Prepared& s,
                     const State& above_a, const State& above_b,
-                    ContrastOrder order, std::vector<at::Tensor>& gradient) {
+                    std::vector<at::Tensor>& gradient) {
   for (size_t l = 1; l < s.a.size(); ++l) {
     if (!network.edges[l].backward.defined()) continue;
-    const Pair e{UnpoolDown(network, l, s.a[l - 1], above_a[l]),
-                 UnpoolDown(network, l, s.b[l - 1], above_b[l])};
-    gradient.push_back(
-        Stored(network, ContrastOf(network.edges[l], {s.a[l - 1], s.b[l - 1]},
-                                   e, s.scale, order)));
+    const Pair e = s.Both(UnpoolDown(network, l, s.a[l - 1], above_a[l]),
+                          UnpoolDown(network, l, s.b[l - 1], above_b[l]));
+    gradient.push_back(Stored(
+        network, ContrastOf(network.edges[l], s.Layer(l - 1), e, s.scale)));
   }
 }
 
@@ -402,27 +426,30 @@ std::vector<at::Tensor> ContrastGradient(const Network& network,
                                          const Clamped& input,
                                          const Contrast& contrast,
                                          ContrastOrder order) {
-  const Prepared s = Prepare(input, contrast);
+  const Prepared s = Prepare(input, contrast, order);
   const std::vector<Pooled> up_a = Routings(network, input, s.a);
   const std::vector<Pooled> up_b = Routings(network, input, s.b);
   std::vector<at::Tensor> gradient;
+  Pair below;
   for (size_t l = 0; l < s.a.size(); ++l) {
     const Edge& edge = network.edges[l];
-    if (l == 0 && order == ContrastOrder::kContrastFirst) {
+    Pair layer = s.Layer(l);
+    if (l == 0) {
       // x does not differ, nor does its routing.
-      const at::Tensor difference = (s.b[0] - s.a[0]).mul_(s.scale);
-      gradient.push_back(WeightGradient(
-          edge, input.x, Unpool(edge.pool, difference, input.bottom)));
+      gradient.push_back(
+          ContrastOfOne(edge, input.x, layer, input.bottom, s.scale));
     } else {
-      const Pair below{Layer(input, s.a, l), Layer(input, s.b, l)};
-      const Pair e{Unpool(edge.pool, s.a[l], up_a[l]),
-                   Unpool(edge.pool, s.b[l], up_b[l])};
-      gradient.push_back(ContrastOf(edge, below, e, s.scale, order));
+      const Pair e = edge.pool == Pool::kNone
+                         ? layer
+                         : s.Both(Unpool(edge.pool, s.a[l], up_a[l]),
+                                  Unpool(edge.pool, s.b[l], up_b[l]));
+      gradient.push_back(ContrastOf(edge, below, e, s.scale));
     }
-    gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
+    gradient.push_back(BiasContrast(layer, s.scale));
+    below = std::move(layer);
   }
-  if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
-  AppendBackward(network, s, s.a, s.b, order, gradient);
+  if (network.softmax) AppendReadout(network, contrast, s, below, gradient);
+  AppendBackward(network, s, s.a, s.b, gradient);
   return gradient;
 }
 
@@ -431,27 +458,19 @@ std::vector<at::Tensor> VectorFieldGradient(const Network& network,
                                             const State& presynaptic,
                                             const Contrast& contrast,
                                             ContrastOrder order) {
-  const Prepared s = Prepare(input, contrast);
+  const Prepared s = Prepare(input, contrast, order);
   const State fixed = Masked(input, presynaptic);
   const std::vector<Pooled> up = Routings(network, input, fixed);
   std::vector<at::Tensor> gradient;
   for (size_t l = 0; l < s.a.size(); ++l) {
-    const Edge& edge = network.edges[l];
-    const at::Tensor& below = Layer(input, fixed, l);
-    if (order == ContrastOrder::kContrastFirst) {
-      const at::Tensor difference = (s.b[l] - s.a[l]).mul_(s.scale);
-      gradient.push_back(
-          WeightGradient(edge, below, Unpool(edge.pool, difference, up[l])));
-    } else {
-      gradient.push_back(ContrastOf(
-          edge, {below, below},
-          {Unpool(edge.pool, s.a[l], up[l]), Unpool(edge.pool, s.b[l], up[l])},
-          s.scale, order));
-    }
-    gradient.push_back(BiasContrast({s.a[l], s.b[l]}, s.scale, order));
+    const Pair layer = s.Layer(l);
+    gradient.push_back(ContrastOfOne(network.edges[l], Layer(input, fixed, l),
+                                     layer, up[l], s.scale));
+    gradient.push_back(BiasContrast(layer, s.scale));
   }
-  if (network.softmax) AppendReadout(network, contrast, s, order, gradient);
-  AppendBackward(network, s, fixed, fixed, order, gradient);
+  if (network.softmax)
+    AppendReadout(network, contrast, s, s.Layer(s.a.size() - 1), gradient);
+  AppendBackward(network, s, fixed, fixed, gradient);
   return gradient;
 }
 
