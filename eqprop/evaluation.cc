@@ -68,13 +68,6 @@ Clamped TrainingClamp(const Options& options, const Network& network,
   return Clamp(network, dropped.x, std::move(dropped.dropout));
 }
 
-Score& Score::operator+=(const Score& other) {
-  loss_sum += other.loss_sum;
-  correct += other.correct;
-  samples += other.samples;
-  return *this;
-}
-
 void Add(const Network& network, const Clamped& input, const State& state,
          const at::Tensor& target, const at::Tensor& labels, Loss loss,
          Score& score) {

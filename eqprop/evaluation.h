@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/data/dataset.h"
 #include "common/data/loader.h"
+#include "common/training/position.h"
 #include "common/training/stop.h"
 #include "eqprop/equilibrium.h"
 #include "eqprop/flags.h"
@@ -33,17 +34,7 @@ at::Tensor TrainingInput(const Options& options, int64_t epoch,
 Clamped TrainingClamp(const Options& options, const Network& network,
                       const at::Tensor& x, int64_t step);
 
-// A count over samples.
-struct Score {
-  double loss_sum = 0;
-  int64_t correct = 0, samples = 0;
-
-  Score& operator+=(const Score& other);
-  double loss() const { return samples == 0 ? 0 : loss_sum / samples; }
-  double accuracy() const {
-    return samples == 0 ? 0 : static_cast<double>(correct) / samples;
-  }
-};
+using training::Score;
 
 // Adds a minibatch, measured at `state` (s*). `labels`: int64 [B].
 void Add(const Network& network, const Clamped& input, const State& state,

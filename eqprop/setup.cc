@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "ATen/ops/isfinite.h"
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
@@ -13,8 +12,6 @@
 #include "absl/strings/str_join.h"
 #include "common/models/init.h"
 #include "common/status.h"
-#include "common/training/checkpoint.h"
-#include "common/training/safetensors.h"
 #include "common/training/schedule.h"
 
 ABSL_DECLARE_FLAG(int64_t, epochs);
@@ -23,7 +20,6 @@ namespace altprop::eqprop {
 namespace {
 
 using training::Dict;
-using training::List;
 using training::Value;
 
 bool IsFile(const std::string& path) {
@@ -60,40 +56,6 @@ absl::Status WithAdvice(const absl::Status& status) {
               "'weights.pt'), and give --init_from=weights.pt")};
 }
 
-absl::Status RestoreFlagsOf(const Start& start,
-                            const cli::ParsedArguments& arguments, bool more) {
-  const absl::StatusOr<const Dict*> flags = start.checkpoint.GetDict("flags");
-  if (!flags.ok()) return Annotate(flags.status(), start.file);
-  for (const auto& [name, value] : **flags) {
-    if (arguments.Given(name) || (more && name == "epochs")) continue;
-    if (value.string() == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          start.file, ": flags: \"", name, "\" is ", value.TypeName()));
-    }
-    ALTPROP_RETURN_IF_ERROR(
-        Annotate(cli::SetFlagFromText(name, *value.string()),
-                 absl::StrCat(start.file, ": flags")));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Value> ReadInitialWeights(const std::string& file) {
-  if (absl::EndsWith(file, ".safetensors")) {
-    ALTPROP_ASSIGN_OR_RETURN(training::Safetensors read,
-                             training::LoadSafetensors(file));
-    Dict model;
-    for (auto& [name, tensor] : read.tensors) model.emplace_back(name, tensor);
-    return Value(std::move(model));
-  }
-  ALTPROP_ASSIGN_OR_RETURN(Value root, training::LoadCheckpoint(file));
-  const Value* model = root.Find("model");
-  if (model == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        file, ": expected a dictionary with the parameters under \"model\""));
-  }
-  return *model;
-}
-
 absl::Status CheckImages(const Options& options, const data::ImageSet& set) {
   const Architecture& a = options.architecture;
   const int64_t pixels =
@@ -109,33 +71,6 @@ absl::Status CheckImages(const Options& options, const data::ImageSet& set) {
                      absl::StrJoin(a.convolutional() ? a.fc : a.archi, ","),
                      absl::StrCat("must end with at least ", set.classes,
                                   ", the classes of --task=", options.dataset));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Get(const Value& from, absl::string_view key, int64_t& into) {
-  ALTPROP_ASSIGN_OR_RETURN(into, from.GetInt(key));
-  return absl::OkStatus();
-}
-
-absl::Status ReadPosition(const Value& checkpoint, Position& position) {
-  ALTPROP_RETURN_IF_ERROR(Get(checkpoint, "epoch", position.epoch));
-  ALTPROP_RETURN_IF_ERROR(Get(checkpoint, "step", position.step));
-  ALTPROP_RETURN_IF_ERROR(checkpoint.GetDict("loader").status());
-  ALTPROP_RETURN_IF_ERROR(
-      Get(*checkpoint.Find("loader"), "batch", position.batch));
-  ALTPROP_RETURN_IF_ERROR(checkpoint.GetDict("running").status());
-  const Value& running = *checkpoint.Find("running");
-  ALTPROP_ASSIGN_OR_RETURN(position.running.loss_sum,
-                           running.GetDouble("loss_sum"));
-  ALTPROP_RETURN_IF_ERROR(Get(running, "correct", position.running.correct));
-  ALTPROP_RETURN_IF_ERROR(Get(running, "samples", position.running.samples));
-  ALTPROP_RETURN_IF_ERROR(checkpoint.GetDict("best").status());
-  const Value& best = *checkpoint.Find("best");
-  ALTPROP_RETURN_IF_ERROR(Get(best, "correct", position.best_correct));
-  ALTPROP_RETURN_IF_ERROR(Get(best, "epoch", position.best_epoch));
-  if (position.epoch < 0 || position.batch < 0 || position.step < 0) {
-    return absl::InvalidArgumentError("a position before the first minibatch");
   }
   return absl::OkStatus();
 }
@@ -156,10 +91,9 @@ absl::StatusOr<Start> FindStart() {
       ALTPROP_ASSIGN_OR_RETURN(file, StateIn(file));
     }
   }
-  if (file.empty()) return Start();
-  absl::StatusOr<Value> checkpoint = training::LoadCheckpoint(file);
-  if (!checkpoint.ok()) return WithAdvice(checkpoint.status());
-  return Start{std::move(file), *std::move(checkpoint)};
+  absl::StatusOr<Start> start = training::ReadStart(file);
+  if (!start.ok()) return WithAdvice(start.status());
+  return start;
 }
 
 absl::StatusOr<Options> OptionsWithStart(const cli::ParsedArguments& arguments,
@@ -168,10 +102,11 @@ absl::StatusOr<Options> OptionsWithStart(const cli::ParsedArguments& arguments,
     ALTPROP_RETURN_IF_ERROR(ApplyGlyphsDefaults(arguments));
     return OptionsFromFlags();
   }
-  const std::string load_path = LoadPathFromFlags();
-  const bool more = !load_path.empty();
-  ALTPROP_RETURN_IF_ERROR(RestoreFlagsOf(start, arguments, more));
-  if (more) {
+  if (LoadPathFromFlags().empty()) {
+    ALTPROP_RETURN_IF_ERROR(training::RestoreFlags(start, arguments));
+  } else {
+    ALTPROP_RETURN_IF_ERROR(
+        training::RestoreFlags(start, arguments, {"epochs"}));
     // --epochs counts from the loaded state; from here on from the beginning,
     // so that a later --resume ends where this run would have ended.
     const absl::StatusOr<int64_t> done = start.checkpoint.GetInt("epoch");
@@ -204,20 +139,8 @@ absl::StatusOr<Network> BuildNetwork(const Options& options,
                   models::SeededGenerator(options.run.seed));
   Network network = ConvertNetwork(
       initial, training::DtypeOf(options.run.precision), options.run.device);
-  if (!start.file.empty()) {
-    const Value* model = start.checkpoint.Find("model");
-    if (model == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(start.file, ": no \"model\""));
-    }
-    ALTPROP_RETURN_IF_ERROR(
-        training::CopyParameters(*model, start.file, Parameters(network)));
-  } else if (!options.run.init_from.empty()) {
-    ALTPROP_ASSIGN_OR_RETURN(const Value model,
-                             ReadInitialWeights(options.run.init_from));
-    ALTPROP_RETURN_IF_ERROR(training::CopyParameters(
-        model, options.run.init_from, Parameters(network)));
-  }
+  ALTPROP_RETURN_IF_ERROR(
+      training::LoadModel(start, options.run.init_from, Parameters(network)));
   return network;
 }
 
@@ -260,66 +183,35 @@ void SetLearningRates(const Options& options, int64_t epoch,
 Value ToCheckpoint(const Options& options, const Network& network,
                    const training::Optimizer& optimizer,
                    const Position& position) {
-  Dict model, flags;
-  for (const auto& [name, tensor] : Parameters(network)) {
-    model.emplace_back(name, tensor);
-  }
-  for (const auto& [name, value] : ResultFlags()) {
-    flags.emplace_back(name, value);
-  }
-  return Dict{
+  Dict checkpoint{
       {"method", "eqprop"},
-      {"model", std::move(model)},
+      {"model", training::ModelDict(Parameters(network))},
       {"optimizer", optimizer.State()},
-      {"epoch", position.epoch},
-      {"step", position.step},
-      {"loader", Dict{{"epoch", position.epoch}, {"batch", position.batch}}},
       {"rng", Dict{{"seed", absl::StrCat(options.run.seed)}}},
-      {"running", Dict{{"loss_sum", position.running.loss_sum},
-                       {"correct", position.running.correct},
-                       {"samples", position.running.samples}}},
-      {"best", Dict{{"correct", position.best_correct},
-                    {"epoch", position.best_epoch}}},
-      {"flags", std::move(flags)},
+      {"flags", training::FlagDict(ResultFlags())},
   };
+  for (auto& entry : training::PositionEntries(position)) {
+    checkpoint.push_back(std::move(entry));
+  }
+  return checkpoint;
 }
 
 absl::StatusOr<Position> RestoreTraining(const Start& start,
                                          training::Optimizer& optimizer) {
-  Position position;
-  if (start.file.empty()) return position;
-  ALTPROP_RETURN_IF_ERROR(
-      Annotate(ReadPosition(start.checkpoint, position), start.file));
-  const Value* state = start.checkpoint.Find("optimizer");
-  if (state == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(start.file, ": no \"optimizer\""));
-  }
-  ALTPROP_RETURN_IF_ERROR(optimizer.LoadState(*state, start.file));
+  if (!start.resumes()) return Position();
+  absl::StatusOr<Position> position = training::ReadPosition(start.checkpoint);
+  if (!position.ok()) return Annotate(position.status(), start.file);
+  ALTPROP_RETURN_IF_ERROR(training::LoadOptimizer(start, optimizer));
   return position;
-}
-
-absl::Status CheckPosition(const Start& start, const Position& at,
-                           int64_t batch_size, int64_t batches) {
-  if (at.batch <= batches) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      start.file, ": stands after minibatch ", at.batch,
-      " of an epoch, but --mbs=", batch_size, " makes only ", batches));
 }
 
 absl::Status SaveFinite(const std::string& path, const Options& options,
                         const Network& network,
                         const training::Optimizer& optimizer,
                         const Position& position) {
-  for (const auto& [name, tensor] : Parameters(network)) {
-    if (!at::isfinite(tensor).all().item<bool>()) {
-      return absl::DataLossError(
-          absl::StrCat(name, " is not finite after step ", position.step,
-                       "; training diverged, and ", path, " was not written"));
-    }
-  }
-  return training::SaveCheckpoint(
-      path, ToCheckpoint(options, network, optimizer, position));
+  return training::SaveFinite(
+      path, Parameters(network), position.step,
+      ToCheckpoint(options, network, optimizer, position));
 }
 
 }  // namespace altprop::eqprop

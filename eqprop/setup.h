@@ -12,6 +12,8 @@
 #include "common/cli/parse.h"
 #include "common/data/dataset.h"
 #include "common/training/optimizer.h"
+#include "common/training/position.h"
+#include "common/training/start.h"
 #include "common/training/value.h"
 #include "eqprop/evaluation.h"
 #include "eqprop/flags.h"
@@ -19,22 +21,10 @@
 
 namespace altprop::eqprop {
 
-// Where training stands.
-struct Position {
-  int64_t epoch = 0;  // epochs finished
-  int64_t batch = 0;  // minibatches done of the next one
-  int64_t step = 0;   // updates since training began
-  Score running;      // this epoch so far, each minibatch before its update
-  int64_t best_correct = -1;  // of the test set, over all epochs
-  int64_t best_epoch = 0;     // 1-based; 0: none yet
-};
+using training::Position;
+using training::Start;
 
-// The checkpoint that `options` starts from (--resume or --load_path), or
-// nothing (a None value, an empty path).
-struct Start {
-  std::string file;
-  training::Value checkpoint;
-};
+// The checkpoint that the flags name (--resume or --load_path), or nothing.
 absl::StatusOr<Start> FindStart();
 
 // Parses what the checkpoint knows and the command line does not say: sets the
@@ -69,10 +59,6 @@ training::Value ToCheckpoint(const Options& options, const Network& network,
 // file.
 absl::StatusOr<Position> RestoreTraining(const Start& start,
                                          training::Optimizer& optimizer);
-
-// Whether the position fits epochs of `batches` minibatches of --mbs samples.
-absl::Status CheckPosition(const Start& start, const Position& at,
-                           int64_t batch_size, int64_t batches);
 
 // Refuses to write over a good checkpoint with parameters that are not finite.
 absl::Status SaveFinite(const std::string& path, const Options& options,

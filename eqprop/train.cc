@@ -12,6 +12,8 @@
 #include "common/status.h"
 #include "common/training/finite.h"
 #include "common/training/options.h"
+#include "common/training/position.h"
+#include "common/training/record.h"
 #include "common/training/stop.h"
 #include "eqprop/bptt.h"
 #include "eqprop/estimate.h"
@@ -35,7 +37,7 @@ struct Run {
   const Network& network;
   training::Optimizer& optimizer;
   Position at;
-  Record& record;
+  training::Record& record;
   const training::StopSignal& stop;
 };
 
@@ -107,8 +109,9 @@ absl::Status TrainMinibatch(Run& run) {
       "loss", score.loss(), run.at.epoch + 1, run.at.step + 1));
   if (run.at.batch + 1 == run.loader.batches_per_epoch()) {
     // Before the update: the input is clamped to these weights.
-    run.record.Convergence(run.at, Residuals(run.network, input, o.free_steps,
-                                             o.TrainingDynamics()));
+    SetConvergence(
+        run.record, run.at,
+        Residuals(run.network, input, o.free_steps, o.TrainingDynamics()));
   }
   Update(run, input, target, settled);
   if (o.check_theorem && CheckDue(run.at.batch, run.loader)) {
@@ -119,7 +122,7 @@ absl::Status TrainMinibatch(Run& run) {
   ++run.at.step;
   run.at.running += score;
   if (run.at.batch == run.loader.batches_per_epoch()) {
-    ALTPROP_RETURN_IF_ERROR(run.record.Activity(run.at, settled.state));
+    ALTPROP_RETURN_IF_ERROR(LogActivity(run.record, run.at, settled.state));
   }
   return run.record.Minibatch(run.at, score);
 }
@@ -146,22 +149,18 @@ absl::Status EndEpoch(Run& run) {
       const Score test, Evaluate(run.o, run.network, run.data.test, run.stop));
   ALTPROP_RETURN_IF_ERROR(training::CheckFinite("test loss", test.loss(),
                                                 run.at.epoch + 1, run.at.step));
-  ALTPROP_RETURN_IF_ERROR(run.record.Epoch(
-      run.at, test, run.optimizer.groups().front().learning_rate,
-      Angles(run.network)));
-  ++run.at.epoch;
-  run.at.batch = 0;
-  run.at.running = Score();
-  if (test.correct > run.at.best_correct) {
-    run.at.best_correct = test.correct;
-    run.at.best_epoch = run.at.epoch;
+  ALTPROP_RETURN_IF_ERROR(
+      run.record.Epoch(run.at,
+                       EpochValues(run.optimizer.groups().front().learning_rate,
+                                   Angles(run.network)),
+                       {{"test", test}}));
+  run.at.NextEpoch();
+  if (run.at.IsBest(test)) {
     // Before checkpoint.pt: what that one promises is then on the disk.
     ALTPROP_RETURN_IF_ERROR(Save(run, "best.pt"));
   }
   ALTPROP_RETURN_IF_ERROR(Save(run, "checkpoint.pt"));
-  return run.record.Report(
-      RunState::kRunning,
-      absl::StrCat("epoch ", run.at.epoch, " of ", run.o.epochs));
+  return run.record.ReportEpoch(run.at);
 }
 
 // The training loop. It begins wherever `run.at` stands.
@@ -196,11 +195,12 @@ absl::Status TrainRun(const Options& o, const Start& start) {
   const data::BatchLoader loader(data.train, {.batch_size = o.batch_size,
                                               .shuffle = o.run.shuffle,
                                               .seed = o.run.seed});
-  ALTPROP_RETURN_IF_ERROR(
-      CheckPosition(start, at, o.batch_size, loader.batches_per_epoch()));
+  ALTPROP_RETURN_IF_ERROR(training::CheckPosition(
+      start.file, at, absl::StrCat("--mbs=", o.batch_size),
+      loader.batches_per_epoch()));
   ALTPROP_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Record> record,
-      Record::Create(o, start, at, loader.batches_per_epoch()));
+      const std::unique_ptr<training::Record> record,
+      MakeRecord(o, start, at, loader.batches_per_epoch()));
   Run run{o, data, loader, network, optimizer, at, *record, stop};
 
   absl::Status trained = Train(run);

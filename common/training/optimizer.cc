@@ -1,5 +1,6 @@
 #include "common/training/optimizer.h"
 
+#include <cmath>
 #include <utility>
 
 #include "ATen/core/grad_mode.h"
@@ -14,8 +15,6 @@
 
 namespace altprop::training {
 namespace {
-
-constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 
 std::string ShapeText(const at::Tensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
@@ -73,21 +72,32 @@ Optimizer Optimizer::Sgd(std::vector<ParameterGroup> groups, double momentum) {
   return Optimizer(Rule::kSgd, std::move(groups), momentum);
 }
 
-Optimizer Optimizer::Adam(std::vector<ParameterGroup> groups) {
-  return Optimizer(Rule::kAdam, std::move(groups), 0);
+Optimizer Optimizer::Adam(std::vector<ParameterGroup> groups,
+                          const AdamOptions& options) {
+  return Optimizer(Rule::kAdam, std::move(groups), 0, options);
+}
+
+Optimizer Optimizer::RmsProp(std::vector<ParameterGroup> groups,
+                             const RmsPropOptions& options) {
+  return Optimizer(Rule::kRmsProp, std::move(groups), 0, {}, options);
 }
 
 Optimizer::Optimizer(Rule rule, std::vector<ParameterGroup> groups,
-                     double momentum)
-    : rule_(rule), groups_(std::move(groups)), momentum_(momentum) {
+                     double momentum, const AdamOptions& adam,
+                     const RmsPropOptions& rmsprop)
+    : rule_(rule),
+      groups_(std::move(groups)),
+      momentum_(momentum),
+      adam_(adam),
+      rmsprop_(rmsprop) {
   for (const ParameterGroup& group : groups_) {
     Moments moments;
     moments.parameters = TensorsOf(group);
     for (const at::Tensor& parameter : moments.parameters) {
-      if (rule_ == Rule::kAdam || momentum_ != 0) {
+      if (rule_ == Rule::kAdam || (rule_ == Rule::kSgd && momentum_ != 0)) {
         moments.first.push_back(at::zeros_like(parameter));
       }
-      if (rule_ == Rule::kAdam) {
+      if (rule_ != Rule::kSgd) {
         moments.second.push_back(at::zeros_like(parameter));
       }
     }
@@ -111,20 +121,54 @@ void Optimizer::Step(const std::vector<at::Tensor>& gradients) {
 }
 
 void Optimizer::StepGroup(size_t g, const std::vector<at::Tensor>& gradients) {
+  switch (rule_) {
+    case Rule::kSgd:
+      at::_fused_sgd_(moments_[g].parameters, gradients, moments_[g].first,
+                      groups_[g].weight_decay, momentum_,
+                      groups_[g].learning_rate, /*dampening=*/0,
+                      /*nesterov=*/false, /*maximize=*/false,
+                      /*is_first_step=*/steps_ == 0);
+      break;
+    case Rule::kAdam:
+      AdamStep(g, gradients);
+      break;
+    case Rule::kRmsProp:
+      RmsPropStep(g, gradients);
+      break;
+  }
+}
+
+void Optimizer::AdamStep(size_t g, const std::vector<at::Tensor>& gradients) {
   Moments& m = moments_[g];
   const ParameterGroup& group = groups_[g];
-  if (rule_ == Rule::kSgd) {
-    at::_fused_sgd_(m.parameters, gradients, m.first, group.weight_decay,
-                    momentum_, group.learning_rate, /*dampening=*/0,
-                    /*nesterov=*/false, /*maximize=*/false,
-                    /*is_first_step=*/steps_ == 0);
-    return;
-  }
+  // The legacy form is today's with an eps of its own at each step.
+  const double eps =
+      adam_.legacy_eps
+          ? adam_.eps / std::sqrt(1 - std::pow(adam_.beta2, steps_ + 1))
+          : adam_.eps;
   // All parameters have taken the same number of steps.
   const std::vector<at::Tensor> counts(m.parameters.size(), Count(steps_ + 1));
   at::_fused_adam_(m.parameters, gradients, m.first, m.second, {}, counts,
-                   group.learning_rate, kBeta1, kBeta2, group.weight_decay,
-                   kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+                   group.learning_rate, adam_.beta1, adam_.beta2,
+                   group.weight_decay, eps, /*amsgrad=*/false,
+                   /*maximize=*/false);
+}
+
+void Optimizer::RmsPropStep(size_t g,
+                            const std::vector<at::Tensor>& gradients) {
+  Moments& m = moments_[g];
+  const ParameterGroup& group = groups_[g];
+  for (size_t i = 0; i < m.parameters.size(); ++i) {
+    at::Tensor& theta = m.parameters[i];
+    const at::Tensor gradient =
+        group.weight_decay == 0 ? gradients[i]
+                                : gradients[i].add(theta, group.weight_decay);
+    m.second[i]
+        .mul_(rmsprop_.alpha)
+        .addcmul_(gradient, gradient, 1 - rmsprop_.alpha);
+    theta.addcdiv_(gradient, m.second[i].sqrt().add_(rmsprop_.eps),
+                   -group.learning_rate);
+  }
 }
 
 at::Tensor Optimizer::Count(int64_t steps) const {
@@ -153,6 +197,9 @@ Value Optimizer::State() const {
         state.emplace_back(name, Dict{{"step", Count(steps_)},
                                       {"exp_avg", m.first[i]},
                                       {"exp_avg_sq", m.second[i]}});
+      } else if (rule_ == Rule::kRmsProp) {
+        state.emplace_back(
+            name, Dict{{"step", Count(steps_)}, {"square_avg", m.second[i]}});
       } else if (!m.first.empty() && steps_ > 0) {
         state.emplace_back(name, Dict{{"momentum_buffer", m.first[i]}});
       }
@@ -167,7 +214,14 @@ Value Optimizer::State() const {
 }
 
 absl::string_view Optimizer::Name() const {
-  return rule_ == Rule::kAdam ? "adam" : "sgd";
+  switch (rule_) {
+    case Rule::kSgd:
+      return "sgd";
+    case Rule::kAdam:
+      return "adam";
+    case Rule::kRmsProp:
+      return "rmsprop";
+  }
 }
 
 absl::Status Optimizer::LoadState(const Value& state, const std::string& file) {
@@ -229,10 +283,13 @@ absl::Status Optimizer::ReadEntry(const Value& entry, size_t i,
                              ReadMoment(entry, "momentum_buffer", parameter));
     return absl::OkStatus();
   }
-  ALTPROP_ASSIGN_OR_RETURN(moments.first[i],
-                           ReadMoment(entry, "exp_avg", parameter));
+  if (rule_ == Rule::kAdam) {
+    ALTPROP_ASSIGN_OR_RETURN(moments.first[i],
+                             ReadMoment(entry, "exp_avg", parameter));
+  }
+  const char* const second = rule_ == Rule::kAdam ? "exp_avg_sq" : "square_avg";
   ALTPROP_ASSIGN_OR_RETURN(moments.second[i],
-                           ReadMoment(entry, "exp_avg_sq", parameter));
+                           ReadMoment(entry, second, parameter));
   ALTPROP_ASSIGN_OR_RETURN(const int64_t step, ReadStep(entry));
   if (steps.value_or(step) != step || step < 0) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -97,6 +97,50 @@ TEST(Adam, EqualsTheFormulaAtEveryStep) {
   }
 }
 
+// Constants of the caller's, and both places of eps. eps is large, so that its
+// place shows.
+TEST(Adam, TakesOptions) {
+  for (const bool legacy : {false, true}) {
+    std::vector<ParameterGroup> groups = Groups();
+    const double lr = groups[0].learning_rate, decay = groups[0].weight_decay;
+    const at::Tensor theta = groups[0].parameters[0].second;
+    const AdamOptions options = {0.5, 0.75, 0.1, legacy};
+    Optimizer adam = Optimizer::Adam(std::move(groups), options);
+    double x = theta[1][2].item().toDouble(), m = 0, v = 0;
+    for (int step = 1; step <= 20; ++step) {
+      const Tensors gradients = Gradients(step);
+      adam.Step(gradients);
+      const double g = gradients[0][1][2].item().toDouble() + decay * x;
+      m = 0.5 * m + 0.5 * g;
+      v = 0.75 * v + 0.25 * g * g;
+      const double first = 1 - std::pow(0.5, step);
+      const double second = std::sqrt(1 - std::pow(0.75, step));
+      x -= legacy ? lr * second / first * m / (std::sqrt(v) + 0.1)
+                  : lr / first * m / (std::sqrt(v) / second + 0.1);
+      ASSERT_NEAR(theta[1][2].item().toDouble(), x, 1e-13 * std::abs(x))
+          << step;
+    }
+  }
+}
+
+// The formula of the header, one element at a time.
+TEST(RmsProp, EqualsTheFormulaAtEveryStep) {
+  std::vector<ParameterGroup> groups = Groups();
+  const double lr = groups[0].learning_rate, decay = groups[0].weight_decay;
+  const at::Tensor theta = groups[0].parameters[0].second;
+  Optimizer rmsprop = Optimizer::RmsProp(std::move(groups), {0.9, 1e-3});
+  double x = theta[1][2].item().toDouble(), v = 0;
+  for (int step = 1; step <= 50; ++step) {
+    const Tensors gradients = Gradients(step);
+    rmsprop.Step(gradients);
+    const double g = gradients[0][1][2].item().toDouble() + decay * x;
+    v = 0.9 * v + (1 - 0.9) * g * g;
+    x -= lr * g / (std::sqrt(v) + 1e-3);
+    ASSERT_NEAR(theta[1][2].item().toDouble(), x, 1e-13 * std::abs(x)) << step;
+    EXPECT_TRUE(gradients[0].equal(Gradients(step)[0]));  // left alone
+  }
+}
+
 // optimizers.pt: six steps each of torch 2.11's SGD (momentum and decay) and
 // Adam (decay) in two groups, as the authors' program makes them. init and
 // final are [23], gradients [6, 23]: tensors of 12, 3 | 6, 2 elements, one
@@ -158,11 +202,16 @@ TEST(Adam, GivesTheSameBytesForAnyNumberOfThreads) {
   EXPECT_TRUE(one.equal(run(3)));
 }
 
-class OptimizerResumeTest : public testing::TestWithParam<bool> {
+class OptimizerResumeTest : public testing::TestWithParam<std::string> {
  protected:
   static Optimizer Make() {
-    return GetParam() ? Optimizer::Adam(Groups(at::kFloat))
-                      : Optimizer::Sgd(Groups(at::kFloat), 0.9);
+    if (GetParam() == "Adam") return Optimizer::Adam(Groups(at::kFloat));
+    // Its eps changes with the step.
+    if (GetParam() == "LegacyAdam") {
+      return Optimizer::Adam(Groups(at::kFloat), {0.9, 0.999, 1e-2, true});
+    }
+    if (GetParam() == "RmsProp") return Optimizer::RmsProp(Groups(at::kFloat));
+    return Optimizer::Sgd(Groups(at::kFloat), 0.9);
   }
 };
 
@@ -193,7 +242,9 @@ TEST_P(OptimizerResumeTest, GoesOnWithTheSameBytesFromACheckpoint) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(SgdAndAdam, OptimizerResumeTest, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(EachRule, OptimizerResumeTest,
+                         testing::Values("Sgd", "Adam", "LegacyAdam",
+                                         "RmsProp"));
 
 TEST(LoadState, TakesParametersByNumberAsPythonWritesThem) {
   Optimizer adam = Optimizer::Adam(Groups());

@@ -1,6 +1,8 @@
 #include "common/training/schedule.h"
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "common/training/checkpoint.h"
 #include "gtest/gtest.h"
@@ -19,6 +21,32 @@ TEST(CosineAnnealing, HasTheValuesWorkedOutByHand) {
 TEST(CosineAnnealing, StaysAtTheMinimum) {
   EXPECT_EQ(CosineAnnealing(0.25, 100), 1e-5);
   EXPECT_EQ(CosineAnnealing(0.25, 119), 1e-5);
+}
+
+TEST(MultiStep, MultipliesAtTheStartOfAMilestone) {
+  const std::vector<int64_t> milestones = {200, 250};
+  for (const auto& [epoch, rate] :
+       std::vector<std::pair<int64_t, double>>{{1, 2.5e-4},
+                                               {199, 2.5e-4},
+                                               {200, 2.5e-4 * 0.1},
+                                               {249, 2.5e-4 * 0.1},
+                                               {250, 2.5e-4 * 0.1 * 0.1},
+                                               {300, 2.5e-4 * 0.1 * 0.1}}) {
+    EXPECT_EQ(MultiStep(2.5e-4, 0.1, milestones, epoch), rate) << epoch;
+  }
+}
+
+TEST(MultiStep, WithoutMilestonesIsConstant) {
+  EXPECT_EQ(MultiStep(0.3, 0.1, {}, 1000), 0.3);
+  EXPECT_EQ(MultiStepPow(0.3, 0.1, {}, 1000), 0.3);
+}
+
+TEST(MultiStepPow, RoundsThePowerAlone) {
+  const std::vector<int64_t> milestones = {1, 2, 3};
+  EXPECT_EQ(MultiStepPow(0.7, 0.1, milestones, 3), 0.7 * std::pow(0.1, 3));
+  // Three roundings against two: the reason for the two functions.
+  EXPECT_NE(MultiStep(0.7, 0.1, milestones, 3),
+            MultiStepPow(0.7, 0.1, milestones, 3));
 }
 
 // schedules.pt: torch 2.11's CosineAnnealingLR(100, 1e-5), recorded by the
