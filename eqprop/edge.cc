@@ -96,8 +96,10 @@ at::Tensor Adjoint(const Edge& edge, const at::Tensor& weight,
 at::Tensor WeightGradient(const Edge& edge, const at::Tensor& below,
                           const at::Tensor& e) {
   if (edge.convolution()) {
-    return std::get<1>(
-        ConvolutionBackward(edge, edge.weight, e, below, {false, true, false}));
+    // Contiguous, as the weight is, however `e` and `below` lie.
+    return std::get<1>(ConvolutionBackward(edge, edge.weight, e, below,
+                                           {false, true, false}))
+        .contiguous();
   }
   return at::mm(e.t(), below.flatten(1));
 }

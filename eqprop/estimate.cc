@@ -15,8 +15,9 @@ std::vector<at::Tensor> Symmetric(const Network& network, const Clamped& input,
   NudgedPair pair = NudgedPhases(network, input, free, o.steps, target, beta,
                                  o.dynamics, o.path);
   return GradientOf(network, input, free,
-                    Between({std::move(pair.plus), beta},
-                            {std::move(pair.minus), -beta}, target),
+                    LaidOut(Between({std::move(pair.plus), beta},
+                                    {std::move(pair.minus), -beta}, target),
+                            o.path),
                     o.rule);
 }
 
@@ -71,6 +72,18 @@ State Continue(const Network& network, const at::Tensor& x, State state,
 
 }  // namespace
 
+Contrast LaidOut(Contrast contrast, Path path) {
+  if (path != Path::kFused) return contrast;
+  for (Phase* phase : {&contrast.a, &contrast.b}) {
+    for (at::Tensor& layer : phase->state) {
+      if (layer.dim() == 4 && layer.scalar_type() == at::kFloat) {
+        layer = layer.contiguous(at::MemoryFormat::ChannelsLast);
+      }
+    }
+  }
+  return contrast;
+}
+
 std::vector<at::Tensor> GradientOf(const Network& network, const Clamped& input,
                                    const State& free, const Contrast& contrast,
                                    const Rule& rule) {
@@ -109,7 +122,9 @@ std::vector<at::Tensor> EstimateGradient(const Network& network,
                              NudgeTowards(target, beta), o.dynamics, o.path);
   return GradientOf(
       network, input, free,
-      Between({free, o.beta_1}, {std::move(nudged), beta}, target), o.rule);
+      LaidOut(Between({free, o.beta_1}, {std::move(nudged), beta}, target),
+              o.path),
+      o.rule);
 }
 
 void ContinualUpdates(const Network& network, const at::Tensor& x,

@@ -13,6 +13,14 @@ OPENMP = select({
     "//conditions:default": ["-fopenmp"],
 })
 
+# One compilation per instruction set: altprop's kernels choose among them when
+# they run, by at::get_cpu_capability().
+ISA_FLAGS = {
+    "default": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
+}
+
 def openmp_library(name, copts = [], linkopts = [], **kwargs):
     native.cc_library(
         name = name,

@@ -10,6 +10,7 @@
 #include "ATen/ops/ones.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
+#include "common/kernels/batch_norm.h"
 #include "common/models/init.h"
 
 namespace altprop::models {
@@ -22,6 +23,13 @@ std::optional<at::Tensor> Optional(const at::Tensor& tensor) {
 std::string Name(absl::string_view module, absl::string_view tensor) {
   return module.empty() ? std::string(tensor)
                         : absl::StrCat(module, ".", tensor);
+}
+
+void CountBatch(const BatchNorm& layer, bool training) {
+  if (!training) return;
+  // A handle of its own: the layer is const, what it counts is not.
+  at::Tensor batches = layer.num_batches_tracked;
+  batches.add_(1);
 }
 
 }  // namespace
@@ -66,14 +74,22 @@ at::Tensor Forward(const Conv2d& layer, const at::Tensor& x) {
 }
 
 at::Tensor Forward(const BatchNorm& layer, const at::Tensor& x, bool training) {
-  if (training) {
-    // A handle of its own: the layer is const, what it counts is not.
-    at::Tensor batches = layer.num_batches_tracked;
-    batches.add_(1);
-  }
+  CountBatch(layer, training);
   return at::batch_norm(x, layer.weight, layer.bias, layer.running_mean,
                         layer.running_var, training, layer.momentum, layer.eps,
                         /*cudnn_enabled=*/true);
+}
+
+at::Tensor ForwardRelu(const BatchNorm& layer, const at::Tensor& x,
+                       bool training, const at::Tensor& shortcut) {
+  CountBatch(layer, training);
+  return kernels::BatchNormAct(
+      x, {layer.weight, layer.bias, layer.running_mean, layer.running_var},
+      shortcut,
+      {.training = training,
+       .momentum = layer.momentum,
+       .eps = layer.eps,
+       .relu = true});
 }
 
 void StateDict::Add(absl::string_view name, const Linear& layer) {

@@ -56,6 +56,13 @@ at::Tensor Forward(const Linear& layer, const at::Tensor& x);
 at::Tensor Forward(const Conv2d& layer, const at::Tensor& x);
 at::Tensor Forward(const BatchNorm& layer, const at::Tensor& x, bool training);
 
+// relu(norm(x) + shortcut), in fewer passes over memory than one after the
+// other takes where x is float32 on the CPU with its channels together
+// (kernels/batch_norm.h). shortcut: undefined, or of x's shape. Differentiable
+// once.
+at::Tensor ForwardRelu(const BatchNorm& layer, const at::Tensor& x,
+                       bool training, const at::Tensor& shortcut = {});
+
 // A network's tensors by the names that Python's state_dict gives them, in its
 // order. The tensors are the layers' own.
 class StateDict {

@@ -93,6 +93,26 @@ TEST(Layers, BatchNormTrainsOnTheBatchAndRemembersItsMoments) {
   EXPECT_EQ(norm.num_batches_tracked.item<int64_t>(), 1);
 }
 
+TEST(Layers, RectifiedBatchNormIsTheTwoAfterEachOther) {
+  const at::Tensor x = at::randn({4, 3, 5, 5});
+  const at::Tensor shortcut = at::randn({4, 3, 5, 5});
+  for (const auto layout :
+       {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    for (const bool training : {true, false}) {
+      const BatchNorm norm = MakeBatchNorm(3), fused = MakeBatchNorm(3);
+      const at::Tensor expected =
+          (Forward(norm, x, training) + shortcut).clamp_min(0);
+      EXPECT_TRUE(at::allclose(
+          ForwardRelu(fused, x.contiguous(layout), training, shortcut),
+          expected, 1e-5, 1e-6));
+      EXPECT_TRUE(
+          at::allclose(fused.running_var, norm.running_var, 1e-5, 1e-6));
+      EXPECT_TRUE(
+          at::equal(fused.num_batches_tracked, norm.num_batches_tracked));
+    }
+  }
+}
+
 TEST(Layers, ConversionKeepsTheLayersHandlesAndIntegers) {
   Net net(1);
   net.state.ConvertTo(at::kDouble, at::kCPU);

@@ -11,6 +11,7 @@
 #include "common/cli/path.h"
 #include "common/status.h"
 #include "common/training/device.h"
+#include "common/training/memory.h"
 #include "common/training/threads.h"
 
 ABSL_FLAG(std::string, run_dir, "",
@@ -130,6 +131,7 @@ absl::StatusOr<RunOptions> RunOptionsFromFlags() {
 }
 
 void ApplyRunOptions(const RunOptions& options) {
+  KeepFreedMemory();
   ApplyThreads(options.threads);
   ApplyPrecision(options.precision);
 }

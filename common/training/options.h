@@ -40,7 +40,7 @@ struct RunOptions {
 // Errors are one-line UsageErrors: "--threads=-5: must be at least 0".
 absl::StatusOr<RunOptions> RunOptionsFromFlags();
 
-// --threads and --precision, made true for the process.
+// --threads and --precision, made true for the process, and memory.h.
 void ApplyRunOptions(const RunOptions& options);
 
 // These flags, as --help groups them.
