@@ -18,8 +18,10 @@
 #include "ATen/ops/sin.h"
 #include "benchmarks/serve.h"
 #include "common/models/init.h"
+#include "common/training/memory.h"
 #include "common/training/optimizer.h"
 #include "eqprop/equilibrium.h"
+#include "eqprop/estimate.h"
 #include "eqprop/network.h"
 #include "eqprop/phases.h"
 
@@ -131,7 +133,8 @@ class CnnStep {
   }
   std::vector<at::Tensor> Gradient(const eqprop::Clamped& input,
                                    const eqprop::Contrast& contrast) const {
-    return ContrastGradient(network_, input, contrast);
+    return ContrastGradient(network_, input,
+                            eqprop::LaidOut(contrast, eqprop::Path::kFused));
   }
   void Update(const std::vector<at::Tensor>& gradient) {
     optimizer_.Step(gradient);
@@ -234,6 +237,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: eqprop_cnn_step THREADS mnist|narrow|published\n";
     return 2;
   }
+  altprop::training::KeepFreedMemory();  // as the programs do
   at::set_num_threads(threads);
   return altprop::benchmarks::ServeSteps(*setting);
 }

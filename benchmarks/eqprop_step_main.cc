@@ -12,6 +12,7 @@
 #include "ATen/ops/rand.h"
 #include "benchmarks/eqprop_step.h"
 #include "benchmarks/serve.h"
+#include "common/training/memory.h"
 
 namespace altprop::benchmarks {
 namespace {
@@ -79,6 +80,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: eqprop_step THREADS\n";
     return 2;
   }
+  altprop::training::KeepFreedMemory();  // as the programs do
   at::set_num_threads(threads);
   altprop::benchmarks::EqpropStep step;
   return altprop::benchmarks::Serve([&] { return step.Run().loss; },

@@ -6,6 +6,7 @@
 #include "ATen/core/grad_mode.h"
 #include "ATen/ops/_fused_adam.h"
 #include "ATen/ops/_fused_sgd.h"
+#include "ATen/ops/empty_like.h"
 #include "ATen/ops/scalar_tensor.h"
 #include "ATen/ops/zeros_like.h"
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,16 @@ void CheckGradients(const std::vector<at::Tensor>& parameters,
           parameters[i].scalar_type() == gradients[i].scalar_type())
         << "a gradient of shape " << ShapeText(gradients[i])
         << " for a parameter of shape " << ShapeText(parameters[i]);
+  }
+}
+
+// The fused operators go through memory from front to back, whatever the
+// strides: gives each gradient its parameter's layout (channels last, say).
+void LayOutAs(const std::vector<at::Tensor>& parameters,
+              std::vector<at::Tensor>& gradients) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients[i].strides() == parameters[i].strides()) continue;
+    gradients[i] = at::empty_like(parameters[i]).copy_(gradients[i]);
   }
 }
 
@@ -111,8 +122,9 @@ void Optimizer::Step(const std::vector<at::Tensor>& gradients) {
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto size = static_cast<ptrdiff_t>(moments_[g].parameters.size());
     CHECK_LE(size, gradients.end() - next);
-    const std::vector<at::Tensor> own(next, next + size);
+    std::vector<at::Tensor> own(next, next + size);
     CheckGradients(moments_[g].parameters, own);
+    LayOutAs(moments_[g].parameters, own);
     StepGroup(g, own);
     next += size;
   }
@@ -214,14 +226,8 @@ Value Optimizer::State() const {
 }
 
 absl::string_view Optimizer::Name() const {
-  switch (rule_) {
-    case Rule::kSgd:
-      return "sgd";
-    case Rule::kAdam:
-      return "adam";
-    case Rule::kRmsProp:
-      return "rmsprop";
-  }
+  constexpr absl::string_view kNames[] = {"sgd", "adam", "rmsprop"};
+  return kNames[static_cast<size_t>(rule_)];
 }
 
 absl::Status Optimizer::LoadState(const Value& state, const std::string& file) {

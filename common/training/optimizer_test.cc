@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/CPUGeneratorImpl.h"
@@ -94,6 +95,30 @@ TEST(Adam, EqualsTheFormulaAtEveryStep) {
     x -= lr * m / (1 - std::pow(0.9, step)) /
          (std::sqrt(v / (1 - std::pow(0.999, step))) + 1e-8);
     ASSERT_NEAR(theta[1][2].item().toDouble(), x, 1e-13 * std::abs(x)) << step;
+  }
+}
+
+// A channels-last parameter, a gradient in the usual order, and the reverse.
+TEST(EachRule, TakesGradientsInAnyLayout) {
+  const auto make = [](int rule, std::vector<ParameterGroup> groups) {
+    return rule == 0   ? Optimizer::Sgd(std::move(groups), 0.9)
+           : rule == 1 ? Optimizer::Adam(std::move(groups))
+                       : Optimizer::RmsProp(std::move(groups));
+  };
+  for (int rule = 0; rule < 3; ++rule) {
+    const at::Tensor plain = Random({4, 3, 2, 2}, 1);
+    const at::Tensor last =
+        plain.clone().contiguous(at::MemoryFormat::ChannelsLast);
+    Optimizer a = make(rule, {{{{"w", plain}}, 0.1, 0.01}});
+    Optimizer b = make(rule, {{{{"w", last}}, 0.1, 0.01}});
+    for (int step = 1; step <= 3; ++step) {
+      const at::Tensor g = Random({4, 3, 2, 2}, 10 + step);
+      const at::Tensor turned = g.contiguous(at::MemoryFormat::ChannelsLast);
+      a.Step({step == 2 ? turned : g});
+      b.Step({step == 2 ? turned : g});
+    }
+    EXPECT_TRUE(last.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_TRUE(last.equal(plain)) << rule;
   }
 }
 

@@ -22,7 +22,7 @@ def dependencies():
     )
     source_archive(name = "com_google_googletest", key = "com_google_googletest")
     source_archive(name = "com_github_google_benchmark", key = "com_github_google_benchmark")
-    for name in ["nlohmann_json", "curl", "zlib"]:
+    for name in ["nlohmann_json", "curl", "zlib", "libjpeg_turbo", "libpng", "nasm"]:
         source_archive(name = name, key = name, build_file = _overlay(name))
 
     wheels(name = "torch", build_file = _overlay("torch"))

@@ -1,0 +1,23 @@
+// libpng behind two functions; see image_decode.h, which is the interface for
+// everyone else.
+#ifndef COMMON_DATA_PNG_DECODE_H_
+#define COMMON_DATA_PNG_DECODE_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/data/image_decode.h"
+
+namespace altprop::data {
+
+// Begins with PNG's signature.
+bool IsPng(absl::string_view bytes);
+
+// Errors have no file name yet. No limit is looked at.
+absl::StatusOr<ImageSize> ReadPngSize(absl::string_view bytes);
+absl::Status DecodePng(absl::string_view bytes, const Region& region,
+                       Image* image);
+
+}  // namespace altprop::data
+
+#endif  // COMMON_DATA_PNG_DECODE_H_
