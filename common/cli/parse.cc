@@ -66,6 +66,10 @@ Written Split(absl::string_view token) {
   return {token.substr(0, equals), std::string(token.substr(equals + 1))};
 }
 
+bool IsBracketed(absl::string_view list) {
+  return absl::StartsWith(list, "[") && absl::EndsWith(list, "]");
+}
+
 // The arguments of a command line, and how far they have been read.
 class Arguments {
  public:
@@ -98,7 +102,10 @@ class Arguments {
   absl::StatusOr<std::string> TakeAll(absl::string_view flag,
                                       const FlagKind& kind) {
     ALTPROP_ASSIGN_OR_RETURN(std::string text, TakeOne(flag, kind.expected));
-    while (AtValue()) absl::StrAppend(&text, kind.separator, Take());
+    // What follows a closing bracket is no part of the list.
+    while (AtValue() && !IsBracketed(text)) {
+      absl::StrAppend(&text, kind.separator, Take());
+    }
     return text;
   }
 

@@ -119,6 +119,15 @@ TEST_F(ParseTest, TakesBracketedLists) {
   }
 }
 
+TEST_F(ParseTest, EndsAListAtItsClosingBracket) {
+  program_.positionals = 1;
+  for (const Strings& args : {Strings{"--milestones", "[42,57]", "DIR"},
+                              Strings{"--milestones", "[42,", "57]", "DIR"}}) {
+    EXPECT_EQ(Parse(args).positionals, (Strings{"DIR"}));
+    EXPECT_EQ(absl::GetFlag(FLAGS_milestones).values, (Ints{42, 57}));
+  }
+}
+
 TEST_F(ParseTest, TakesListsOfTexts) {
   Parse({"--names", "a", "b", "--T1=1"});
   EXPECT_EQ(absl::GetFlag(FLAGS_names), (Strings{"a", "b"}));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/cli/parse.h"
@@ -73,25 +74,35 @@ absl::StatusOr<std::string> MakeNewFolder(const std::string& wanted) {
   }
 }
 
-bool IsRunFile(absl::string_view name) {
+// `own`: RunDirectory::Options::files.
+bool IsRunFile(absl::string_view name, const std::vector<std::string>& own) {
+  for (const std::string& pattern : own) {
+    absl::string_view end = pattern;
+    if (absl::ConsumePrefix(&end, "*") ? absl::EndsWith(name, end)
+                                       : name == pattern) {
+      return true;
+    }
+  }
   return std::find(std::begin(kFiles), std::end(kFiles), name) !=
              std::end(kFiles) ||
          absl::StartsWith(name, kEvents);
 }
 
-std::vector<std::string> RunFiles(const std::string& folder) {
+std::vector<std::string> RunFiles(const std::string& folder,
+                                  const std::vector<std::string>& own) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (IsRunFile(name)) names.push_back(name);
+    if (IsRunFile(name, own)) names.push_back(name);
   }
   return names;
 }
 
 // Moves the run that stands in `folder`, if any, into a folder of its own.
-absl::Status MoveEarlierRun(const std::string& folder) {
-  const std::vector<std::string> names = RunFiles(folder);
+absl::Status MoveEarlierRun(const std::string& folder,
+                            const std::vector<std::string>& own) {
+  const std::vector<std::string> names = RunFiles(folder, own);
   if (names.empty()) return absl::OkStatus();
   ALTPROP_ASSIGN_OR_RETURN(
       const std::string earlier,
@@ -177,7 +188,7 @@ absl::StatusOr<std::unique_ptr<RunDirectory>> RunDirectory::Create(
   if (resumed && SameFolder(path, before)) {
     ALTPROP_RETURN_IF_ERROR(KeepEventsUpTo(path, options.resumed_step));
   } else {
-    ALTPROP_RETURN_IF_ERROR(MoveEarlierRun(path));
+    ALTPROP_RETURN_IF_ERROR(MoveEarlierRun(path, options.files));
   }
   ALTPROP_RETURN_IF_ERROR(WriteFileAtomically(Join(path, "flags.txt"),
                                               RunFlagsText(options.flags)));

@@ -34,6 +34,9 @@ class RunDirectory {
     // an empty `path` the run goes on in the checkpoint's own folder.
     std::string resumed_from;
     int64_t resumed_step = 0;
+    // What the method writes beside the usual files, to be moved with an
+    // earlier run: names, or endings after a star ("*.tar").
+    std::vector<std::string> files = {};
   };
 
   // Makes the folder and its first files. Paths are relative to where the user

@@ -61,8 +61,13 @@ class RunDirectoryTest : public testing::Test {
   std::unique_ptr<RunDirectory> Create(const std::string& path,
                                        const std::string& resumed_from = "",
                                        int64_t resumed_step = 0) {
-    auto run = RunDirectory::Create({path, "eqprop", "glyphs-784-512-10",
-                                     flags_, resumed_from, resumed_step});
+    auto run = RunDirectory::Create({path,
+                                     "eqprop",
+                                     "glyphs-784-512-10",
+                                     flags_,
+                                     resumed_from,
+                                     resumed_step,
+                                     {}});
     EXPECT_TRUE(run.ok()) << run.status();
     return *std::move(run);
   }
@@ -143,6 +148,23 @@ TEST_F(RunDirectoryTest, MovesAnEarlierRunAside) {
   const std::string earlier = root_ + "/" + names[0];
   EXPECT_THAT(Steps(earlier), ElementsAre(1, 2, 3));
   EXPECT_EQ(Contents(earlier + "/checkpoint.pt"), "weights");
+}
+
+TEST_F(RunDirectoryTest, MovesTheMethodsOwnFilesToo) {
+  LogSteps(*Create(root_), 1, 3);
+  for (const char* name : {"log.txt", "last-3.tar", "tar", "log.txt.mine"}) {
+    std::ofstream(root_ + "/" + name) << name;
+  }
+  RunDirectory::Options options;
+  options.path = root_;
+  options.files = {"log.txt", "*.tar"};
+  ASSERT_TRUE(RunDirectory::Create(options).ok());
+  const std::vector<std::string> names = Names(root_);
+  EXPECT_THAT(names, testing::IsSupersetOf({"log.txt.mine", "tar"}));
+  EXPECT_THAT(names, testing::Not(testing::Contains("log.txt")));
+  const std::string earlier = root_ + "/" + names[0];
+  EXPECT_EQ(Contents(earlier + "/log.txt"), "log.txt");
+  EXPECT_EQ(Contents(earlier + "/last-3.tar"), "last-3.tar");
 }
 
 TEST_F(RunDirectoryTest, ResumesInPlaceWithoutRepeatingALine) {
