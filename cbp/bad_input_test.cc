@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/ops/isfinite.h"
+#include "ATen/ops/ones.h"
 #include "ATen/ops/zeros_like.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -225,6 +227,115 @@ TEST_F(BadInput, HostileImage) {
   ExpectError(Train({"--dataset=folder", "--data_root=" + File("images"),
                      "--model=resnet20", "--image_size=32", "--batch_size=1"}),
               1, {"images/train/cat/1.jpg", "JPEG"});
+}
+
+// It can go on under its own levels only.
+TEST_F(BadInput, ResumedWithOtherLevels) {
+  const std::string file = GoodRun();
+  for (const std::string quant : {"none", "bin"}) {
+    ExpectOneLine(RunCbp("train", {"--resume", file, "--quant=" + quant,
+                                   "--data_root", folder_}),
+                  2, {"--quant=" + quant, file, "--quant=ter"});
+  }
+  // Its own flags say none, but it holds a window.
+  auto root = training::LoadCheckpoint(file);
+  ASSERT_TRUE(root.ok()) << root.status();
+  Dict part;
+  for (const auto& [name, value] : *root->dict()) {
+    Dict flags;
+    for (const auto& [flag, text] : name == "flags" ? *value.dict() : Dict()) {
+      if (flag == "quant") {
+        flags.emplace_back(flag, "none");
+      } else if (flag == "pretrain_epochs") {
+        flags.emplace_back(flag, "0");
+      } else {
+        flags.emplace_back(flag, text);
+      }
+    }
+    part.emplace_back(name, name == "flags" ? training::Value(flags) : value);
+  }
+  ASSERT_TRUE(training::SaveCheckpoint(file, part).ok());
+  ExpectOneLine(RunCbp("train", {"--resume", file, "--data_root", folder_}), 2,
+                {"--quant=none", file});
+}
+
+TEST_F(BadInput, ResumedWithMoreEpochsBeforeTheConstraint) {
+  const std::string file = GoodRun();
+  ExpectOneLine(RunCbp("train", {"--resume", file, "--pretrain_epochs=9",
+                                 "--data_root", folder_}),
+                2, {"--pretrain_epochs=9", file});
+}
+
+// Names that end as a scale's do, but of no constrained layer.
+TEST_F(BadInput, WeightsThatTheNetworkHasNot) {
+  const auto good = training::LoadCheckpoint(GoodRun());
+  ASSERT_TRUE(good.ok()) << good.status();
+  const std::string file = File("more.pt");
+  for (const std::string name : {"features.9.scale", "features.0.scale"}) {
+    Dict model = *good->Find("model")->dict();
+    model.emplace_back(name, at::ones({1}));
+    ASSERT_TRUE(training::SaveCheckpoint(file, Dict{{"model", model}}).ok());
+    ExpectOneLine(Train({"--pretrain_epochs=0", "--init_from=" + file}), 1,
+                  {file, "left over " + name});
+  }
+}
+
+TEST_F(BadInput, SingleValueOfABatchNorm) {
+  ExpectOneLine(Train({"--batch_size=1"}), 2,
+                {"--batch_size=1", "classifier.1", "mnist_cnn"});
+  EXPECT_FALSE(testing::Exists(File("other/checkpoint.pt")));
+  // 28x28 images become 7x7 ones.
+  const ProgramResult result =
+      Train({"--batch_size=1", "--model=resnet20", "--max_steps=1"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  // And 1x1 ones here.
+  ExpectOneLine(Train({"--batch_size=1", "--model=resnet18"}), 2,
+                {"--batch_size=1", "layer4.0.bn1", "resnet18"});
+}
+
+TEST_F(BadInput, ManyProcesses) {
+  const auto run = [&](const std::string& count) {
+    return testing::RunProgram(
+        CbpCommand("train",
+                   SmallRun(folder_, File("other"), {"--check_flags"})),
+        {{"WORLD_SIZE", count}});
+  };
+  ExpectOneLine(run("2"), 2, {"WORLD_SIZE=2", "one process"});
+  EXPECT_EQ(run("1").exit_code, 0);
+}
+
+TEST_F(BadInput, SmallModelWithoutADataSet) {
+  ExpectOneLine(RunCbp("train", {"--model=mnist_cnn", "--pretrained=false",
+                                 "--data_root", folder_}),
+                2, {"--dataset", "--data_root", "mnist_cnn"});
+  ExpectOneLine(
+      RunCbp("evaluate", {"--model=resnet20", "--data_root", folder_}), 2,
+      {"--dataset", "--data_root", "resnet20"});
+}
+
+// The defaults of the authors' programs, once anything of theirs is given.
+TEST_F(BadInput, MissingImageNet) {
+  ExpectOneLine(RunCbp("train", {"--quant=ter", "--pretrained=false",
+                                 "--data_root", File("nowhere")}),
+                1, {"nowhere"});
+  ExpectOneLine(RunCbp("evaluate", {"--data_root", File("nowhere")}), 1,
+                {"model/resnet18_bin_prequantized.pth"});
+}
+
+TEST_F(BadInput, ExportOfAnotherNetwork) {
+  const std::string file = File("w.safetensors");
+  ASSERT_EQ(Train({"--export=" + file, "--max_steps=7"}).exit_code, 0);
+  for (const auto& [given, is] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"--quant=bin", "--quant=ter"},
+           {"--quant=none", "--quant=ter"},
+           {"--model=resnet20", "--model=mnist_cnn"},
+           {"--width=0", "--width=2"},
+           {"--width=3", "--width=2"}}) {
+    ExpectOneLine(RunCbp("evaluate", {"--checkpoint=" + file, "--dataset=mnist",
+                                      "--data_root=" + folder_, given}),
+                  2, {given, file, is});
+  }
 }
 
 TEST_F(BadInput, OtherPrograms) {

@@ -9,6 +9,8 @@
 #include "ATen/ops/full.h"
 #include "ATen/ops/ones_like.h"
 #include "ATen/ops/zeros_like.h"
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -16,9 +18,12 @@
 #include "cbp/flags.h"
 #include "cbp/weights_file.h"
 #include "common/cli/main.h"
+#include "common/cli/path.h"
 #include "common/status.h"
 #include "common/training/checkpoint.h"
 #include "common/training/start.h"
+
+ABSL_DECLARE_FLAG(std::string, checkpoint);
 
 namespace altprop::cbp {
 namespace {
@@ -101,6 +106,8 @@ Dict WithoutAuxiliaries(const Dict& weights) {
 }
 
 absl::Status Main(const cli::ParsedArguments& arguments) {
+  ALTPROP_RETURN_IF_ERROR(RestoreFileFlags(
+      cli::ResolvePath(absl::GetFlag(FLAGS_checkpoint)), arguments));
   ALTPROP_RETURN_IF_ERROR(ApplyDataset(arguments));
   ALTPROP_ASSIGN_OR_RETURN(Options o, OptionsFromFlags(/*training=*/false));
   if (o.checkpoint.empty()) {

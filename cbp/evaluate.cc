@@ -42,15 +42,19 @@ absl::Status Main(const cli::ParsedArguments& arguments) {
   ALTPROP_ASSIGN_OR_RETURN(const training::Score score,
                            Evaluate(o, network, *images.test, stop));
   std::cout << absl::StrFormat(
-      "top1 %d  top5 %d  of %d\n"
+      "top1 %d  top5 %d  of %d  (%.2f %%, %.2f %%)\n"
       "test accuracy %.6g  accuracy5 %.6g  loss %.6g\n",
-      score.correct, score.correct5, score.samples, score.accuracy(),
-      score.accuracy5(), score.loss());
+      score.correct, score.correct5, score.samples, 100 * score.accuracy(),
+      100 * score.accuracy5(), score.accuracy(), score.accuracy5(),
+      score.loss());
   if (o.mode.has_value()) {
     const Closeness closeness = Measure(network.constrained(), *o.mode);
     std::cout << absl::StrFormat("cfs %.6g  cfs_over_s %.6g  within5 %.6g\n",
                                  closeness.cfs, closeness.cfs_over_s,
                                  closeness.within5);
+  } else {
+    std::cout << "in full precision: the file's weights as they are "
+                 "(--quant=MODE: on levels)\n";
   }
   std::cout << std::flush;
   return absl::OkStatus();

@@ -10,9 +10,11 @@
 #include "ATen/core/grad_mode.h"
 #include "ATen/ops/eq.h"
 #include "ATen/ops/tensor.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -27,6 +29,9 @@
 #include "common/training/start.h"
 
 ABSL_DECLARE_FLAG(std::string, checkpoint);
+ABSL_DECLARE_FLAG(std::string, model);
+ABSL_DECLARE_FLAG(std::string, quant);
+ABSL_DECLARE_FLAG(int64_t, width);
 
 namespace altprop::cbp {
 namespace {
@@ -224,20 +229,80 @@ absl::StatusOr<Network> LoadNetwork(Options& options, const std::string& file) {
   return network;
 }
 
+namespace {
+
+absl::Status Contradiction(absl::string_view flag, absl::string_view given,
+                           const std::string& file, absl::string_view value) {
+  return FlagError(flag, given,
+                   absl::StrCat(file, " is of --", flag, "=", value,
+                                ": leave the flag out"));
+}
+
+// --model, --width and --quant from what ExportLevels() wrote into `file`.
+absl::Status RestoreExported(const std::string& file,
+                             const training::Metadata& metadata,
+                             const cli::ParsedArguments& arguments) {
+  absl::flat_hash_map<std::string, std::string> facts(metadata.begin(),
+                                                      metadata.end());
+  if (facts["method"] != "cbp") return absl::OkStatus();
+  const absl::StatusOr<Model> model = ParseModel(facts["model"]);
+  int64_t width = 0;
+  const bool packed = facts["format"] == kLevelsFormat;
+  if (!model.ok() || !absl::SimpleAtoi(facts["width"], &width) || width < 1 ||
+      (packed && !ParseMode(facts["quant"]).ok())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file, ": metadata model=", Printable(facts["model"]),
+        " width=", Printable(facts["width"]),
+        " quant=", Printable(facts["quant"]), ": not those of a network"));
+  }
+  if (!arguments.Given("model")) {
+    absl::SetFlag(&FLAGS_model, facts["model"]);
+  } else if (absl::GetFlag(FLAGS_model) != facts["model"]) {
+    return Contradiction("model", absl::GetFlag(FLAGS_model), file,
+                         facts["model"]);
+  }
+  const int64_t asked = absl::GetFlag(FLAGS_width);
+  if (!arguments.Given("width")) {
+    absl::SetFlag(&FLAGS_width, width);
+  } else if ((asked == 0 ? DefaultWidth(*model) : asked) != width) {
+    return Contradiction("width", absl::StrCat(asked), file,
+                         absl::StrCat(width));
+  }
+  // Weights in full precision have levels where somebody asks for them.
+  if (!arguments.Given("quant")) {
+    absl::SetFlag(&FLAGS_quant, packed ? facts["quant"] : "none");
+  } else if (packed && absl::GetFlag(FLAGS_quant) != facts["quant"]) {
+    return Contradiction("quant", absl::GetFlag(FLAGS_quant), file,
+                         facts["quant"]);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status RestoreFileFlags(const std::string& file,
                               const cli::ParsedArguments& arguments) {
-  if (file.empty() || absl::EndsWith(file, ".safetensors")) {
-    return absl::OkStatus();
+  if (file.empty()) return absl::OkStatus();
+  if (absl::EndsWith(file, ".safetensors")) {
+    const auto read = training::LoadSafetensors(file);
+    // What is wrong with a file LoadNetwork() tells.
+    return read.ok() ? RestoreExported(file, read->metadata, arguments)
+                     : absl::OkStatus();
   }
   const absl::StatusOr<training::Start> start = training::ReadStart(file);
-  // What is wrong with it LoadNetwork() tells.
   if (!start.ok()) return absl::OkStatus();
   const training::Value* method = start->checkpoint.Find("method");
   if (method == nullptr || method->string() == nullptr ||
       *method->string() != "cbp") {
     return absl::OkStatus();
   }
-  return training::RestoreFlags(*start, arguments);
+  ALTPROP_RETURN_IF_ERROR(training::RestoreFlags(*start, arguments));
+  // Before the constraint a network has no scales: levels are for the asking.
+  if (start->checkpoint.Find("window") == nullptr &&
+      !arguments.Given("quant")) {
+    absl::SetFlag(&FLAGS_quant, "none");
+  }
+  return absl::OkStatus();
 }
 
 std::string FileToRead(const Options& options) {

@@ -45,8 +45,11 @@ absl::StatusOr<Network> LoadNetwork(Options& options, const std::string& file);
 absl::Status CheckWeights(Options& options, const training::Dict& weights,
                           const std::string& file);
 
-// Sets the flags that the checkpoint `file` of :train holds, but for those
-// given. Does nothing for other files.
+// Sets the flags that `file` holds, but for those given: all flags of a
+// checkpoint of :train, model, width and quant of a file of :export. --quant is
+// none where the file's weights were not under the constraint. A flag given
+// that contradicts a file of :export is a usage error. Does nothing for other
+// files.
 absl::Status RestoreFileFlags(const std::string& file,
                               const cli::ParsedArguments& arguments);
 

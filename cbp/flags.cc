@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/cli/lists.h"
@@ -64,8 +66,8 @@ ABSL_FLAG(bool, channels_last, true,
 
 ABSL_FLAG(std::string, dataset, "",
           "glyphs (drawn by the program), mnist, cifar10, cifar100, folder, "
-          "tiny_imagenet, imagenet; none: imagenet where --model names an "
-          "ImageNet network, else glyphs");
+          "tiny_imagenet, imagenet; none: imagenet, and glyphs for the small "
+          "models without --data_root");
 ABSL_FLAG(int64_t, image_size, 0,
           "side of the square cut out of an image of a folder; 0: 224, "
           "tiny_imagenet 64");
@@ -224,6 +226,16 @@ absl::Status ReadProcesses() {
     }
     absl::SetFlag(&FLAGS_device, text);
   }
+  // torchrun sets it in each of its processes.
+  const char* const world = std::getenv("WORLD_SIZE");
+  int64_t processes = 1;
+  if (world != nullptr && absl::SimpleAtoi(world, &processes) &&
+      processes > 1) {
+    return UsageError(absl::StrCat(
+        "WORLD_SIZE=", processes,
+        " in the environment: this program runs as one process, and each of "
+        "several would do the same: start it without torchrun"));
+  }
   if (absl::GetFlag(FLAGS_world_size) != 1) {
     return FlagError("world_size",
                      absl::StrCat(absl::GetFlag(FLAGS_world_size)),
@@ -340,37 +352,40 @@ cli::Program ConvertProgram() {
 }
 
 absl::Status ApplyDataset(const cli::ParsedArguments& arguments) {
-  if (absl::GetFlag(FLAGS_dataset).empty()) {
-    const absl::StatusOr<Model> model = ParseModel(absl::GetFlag(FLAGS_model));
-    const bool small = model.ok() && (*model == Model::kMnistCnn ||
-                                      *model == Model::kResNet20);
-    absl::SetFlag(&FLAGS_dataset,
-                  arguments.Given("model") && !small ? "imagenet" : "glyphs");
+  if (!absl::GetFlag(FLAGS_dataset).empty()) return absl::OkStatus();
+  const absl::StatusOr<Model> model = ParseModel(absl::GetFlag(FLAGS_model));
+  const bool small =
+      model.ok() && (*model == Model::kMnistCnn || *model == Model::kResNet20);
+  if (small && arguments.Given("data_root")) {
+    return UsageError(absl::StrCat(
+        "--dataset: say what --data_root holds, --model=", ModelName(*model),
+        " has no data set of its own: one of ",
+        absl::StrJoin(DatasetFlagNames(), ", ")));
   }
+  absl::SetFlag(&FLAGS_dataset, small ? "glyphs" : "imagenet");
   return absl::OkStatus();
 }
 
 absl::Status ApplyDefaults(const cli::ParsedArguments& arguments) {
-  ALTPROP_RETURN_IF_ERROR(ApplyDataset(arguments));
-  if (absl::AsciiStrToLower(absl::GetFlag(FLAGS_dataset)) != "glyphs") {
-    return absl::OkStatus();
+  const char* const decided[] = {"model",     "quant",       "init_from",
+                                 "data_root", "gpu_devices", "dataset"};
+  if (absl::c_any_of(decided,
+                     [&](const char* flag) { return arguments.Given(flag); })) {
+    return ApplyDataset(arguments);
   }
   const std::pair<const char*, const char*> defaults[] = {
-      {"model", "mnist_cnn"}, {"width", "8"},          {"batch_size", "64"},
-      {"epochs", "10"},       {"lr", "0.01"},          {"lr_lambda", "1e-3"},
-      {"period", "1"},        {"pretrain_lr", "0.05"},
+      {"dataset", "glyphs"}, {"model", "mnist_cnn"}, {"width", "8"},
+      {"batch_size", "64"},  {"epochs", "10"},       {"lr", "0.01"},
+      {"lr_lambda", "1e-3"}, {"period", "1"},        {"pretrain_lr", "0.05"},
   };
   for (const auto& [flag, value] : defaults) {
-    // A width is one of its model.
-    if (std::string(flag) == "width" && arguments.Given("model")) continue;
     if (!arguments.Given(flag)) {
       ALTPROP_RETURN_IF_ERROR(cli::SetFlagFromText(flag, value));
     }
   }
-  const bool start =
-      arguments.Given("pretrain_epochs") || arguments.Given("init_from") ||
-      !absl::GetFlag(FLAGS_pretrained) || absl::GetFlag(FLAGS_quant) == "none";
-  if (!start) absl::SetFlag(&FLAGS_pretrain_epochs, 2);
+  if (!arguments.Given("pretrain_epochs") && absl::GetFlag(FLAGS_pretrained)) {
+    absl::SetFlag(&FLAGS_pretrain_epochs, 2);
+  }
   return absl::OkStatus();
 }
 

@@ -69,11 +69,13 @@ cli::Program EvaluateProgram();
 cli::Program ExportProgram();
 cli::Program ConvertProgram();
 
-// Sets --dataset where it was left open.
+// Sets --dataset where it was left open: imagenet, as in the authors' programs;
+// for a small --model glyphs, or a usage error where --data_root is given.
 absl::Status ApplyDataset(const cli::ParsedArguments& arguments);
 
-// The same, and for `glyphs` sets the flags that make a
-// run without data a good demonstration: those not given on the command line.
+// For :train: a command line that leaves model, levels, start, data and device
+// open asks for a demonstration, on glyphs: sets the flags for it that are not
+// given. Otherwise as ApplyDataset().
 absl::Status ApplyDefaults(const cli::ParsedArguments& arguments);
 
 // Reads and validates the flags. The error names the flag, its value and what

@@ -310,4 +310,20 @@ at::Tensor Network::Forward(const at::Tensor& x, bool training) const {
   return values.back();
 }
 
+std::string Network::SingleValueNorm(int64_t channels, int64_t side) const {
+  const at::NoGradGuard no_grad;
+  const at::Tensor x =
+      at::zeros({1, channels, side, side},
+                at::dtype(options_.dtype).device(options_.device));
+  std::vector<at::Tensor> values(parts_.nodes.size());
+  for (size_t n = 0; n < parts_.nodes.size(); ++n) {
+    values[n] = Apply(parts_.nodes[n], values, x, /*training=*/false);
+    if (parts_.nodes[n].kind == NodeKind::kNorm &&
+        values[n].numel() == values[n].size(1)) {
+      return parts_.norms[parts_.nodes[n].index].name;
+    }
+  }
+  return "";
+}
+
 }  // namespace altprop::cbp

@@ -140,6 +140,10 @@ class Network {
   // x: [B, C, H, W] (or [B, in]) of the network's type. Logits, [B, classes].
   at::Tensor Forward(const at::Tensor& x, bool training) const;
 
+  // The first batch norm to which an image of `side` pixels squared brings a
+  // single value per channel, or "". A batch of one such has no variance.
+  std::string SingleValueNorm(int64_t channels, int64_t side) const;
+
   // Full precision (the start) or Q(w) in the forward pass.
   void UseQuantized(bool quantized);
   bool quantized() const { return quantized_; }

@@ -10,6 +10,7 @@
 #include "ATen/ops/max.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cbp/program_test_util.h"
 #include "cbp/test_util.h"
 #include "cbp/weights_file.h"
@@ -89,21 +90,151 @@ TEST(Export, OfATrainedRunGivesTheTestAccuracyOfItsLastEpoch) {
   const double accuracy = ValueOf(MetricsOf(run, "test").back(), "accuracy");
   const std::string expected = absl::StrCat("top1 ", accuracy * 40, " ");
   for (const std::string& checkpoint : {run + "/checkpoint.pt", file}) {
+    // Both know their network and levels.
     std::vector<std::string> arguments = {"--checkpoint=" + checkpoint,
                                           "--data_root=" + folder,
                                           "--batch_size=10", "--threads=1"};
-    if (checkpoint == file) {
-      // A checkpoint knows its own.
-      for (const char* flag : {"--model=mnist_cnn", "--width=2", "--quant=ter",
-                               "--dataset=mnist"}) {
-        arguments.push_back(flag);
-      }
-    }
+    if (checkpoint == file) arguments.push_back("--dataset=mnist");
     const ProgramResult result = RunCbp("evaluate", arguments);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_TRUE(absl::StrContains(result.out, expected))
         << result.out << expected;
+    EXPECT_TRUE(absl::StrContains(
+        result.out, absl::StrFormat("of 40  (%.2f %%, ", 100 * accuracy)))
+        << result.out;
+    EXPECT_TRUE(absl::StrContains(result.out, "cfs_over_s")) << result.out;
   }
+}
+
+// What has no scales is evaluated as it was trained, and on levels where asked.
+TEST(Evaluate, FullPrecisionUnlessLevelsAreAskedFor) {
+  const std::string folder = testing::NewFolder("plain");
+  testing::WriteMnist(folder, 60, 40);
+  const std::string run = folder + "/run", first = folder + "/first.pt";
+  ASSERT_EQ(RunCbp("train", SmallRun(folder, run)).exit_code, 0);
+  ASSERT_EQ(
+      RunCbp("train", SmallRun(folder, folder + "/part", {"--max_steps=3"}))
+          .exit_code,
+      0);
+  const std::string exported = folder + "/plain.safetensors";
+  ASSERT_EQ(RunCbp("export", {"--checkpoint=" + run + "/full_precision.pt",
+                              "--output=" + exported})
+                .exit_code,
+            0);
+  const auto evaluate = [&](const std::string& checkpoint,
+                            const std::string& more) {
+    const ProgramResult result =
+        RunCbp("evaluate", {"--checkpoint=" + checkpoint, "--dataset=mnist",
+                            "--data_root=" + folder, "--batch_size=10", more});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  const auto top1 = [&](const std::string& split) {
+    return absl::StrCat(
+        "top1 ",
+        std::lround(40 * ValueOf(MetricsOf(run, split).front(), "accuracy")),
+        " ");
+  };
+  for (const std::string& file : {run + "/full_precision.pt", exported}) {
+    const std::string plain = evaluate(file, "--threads=1");
+    EXPECT_TRUE(absl::StrContains(plain, top1("test"))) << plain;
+    EXPECT_TRUE(absl::StrContains(plain, "in full precision")) << plain;
+    EXPECT_FALSE(absl::StrContains(plain, "cfs")) << plain;
+    const std::string levels = evaluate(file, "--quant=ter");
+    EXPECT_TRUE(absl::StrContains(levels, top1("start"))) << levels;
+    EXPECT_TRUE(absl::StrContains(levels, "cfs")) << levels;
+  }
+  EXPECT_TRUE(
+      absl::StrContains(evaluate(folder + "/part/checkpoint.pt", "--threads=1"),
+                        "in full precision"));
+}
+
+// What a run of :train took for the flags left open.
+std::string FlagsOf(const std::string& run) {
+  return testing::ReadFile(run + "/flags.txt");
+}
+
+TEST(Train, WithoutAnythingIsADemonstration) {
+  const std::string run = testing::NewFolder("demo") + "/run";
+  const ProgramResult result =
+      RunCbp("train", {"--limit_train=128", "--limit_test=20", "--max_steps=1",
+                       "--run_dir=" + run});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const char* flag : {"--dataset=glyphs\n", "--model=mnist_cnn\n",
+                           "--width=8\n", "--pretrain_epochs=2\n"}) {
+    EXPECT_TRUE(absl::StrContains(FlagsOf(run), flag)) << flag << FlagsOf(run);
+  }
+}
+
+TEST(Train, WithAModelHasTheAuthorsDefaults) {
+  const std::string run = testing::NewFolder("small") + "/run";
+  const ProgramResult result =
+      RunCbp("train", {"--model=mnist_cnn", "--width=2", "--pretrained=false",
+                       "--limit_train=256", "--limit_test=20", "--max_steps=1",
+                       "--run_dir=" + run});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const char* flag :
+       {"--dataset=glyphs\n", "--batch_size=256\n", "--period=20\n",
+        "--lr=0.001\n", "--epochs=1000\n", "--pretrain_epochs=0\n"}) {
+    EXPECT_TRUE(absl::StrContains(FlagsOf(run), flag)) << flag << FlagsOf(run);
+  }
+}
+
+// The start of the constraint, saved, and what a run of 4 epochs begins with.
+TEST(Train, NoEpochsLeaveTheStartOfTheConstraint) {
+  const std::string folder = testing::NewFolder("none");
+  testing::WriteMnist(folder, 60, 40);
+  const std::string run = folder + "/run", whole = folder + "/whole";
+  ASSERT_EQ(RunCbp("train", SmallRun(folder, whole)).exit_code, 0);
+  ProgramResult result = RunCbp(
+      "train", SmallRun(folder, run,
+                        {"--epochs=0", "--pretrain_epochs=0",
+                         "--init_from=" + whole + "/full_precision.pt"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto saved = training::LoadCheckpoint(run + "/checkpoint.pt");
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  ASSERT_NE(saved->Find("window"), nullptr);
+  EXPECT_EQ(*saved->Find("window")->GetInt("updates"), 1);
+  const training::Value* scale = saved->Find("model")->Find("features.4.scale");
+  ASSERT_NE(scale, nullptr);
+  const at::Tensor weight =
+      *saved->Find("model")->Find("features.4.weight")->tensor();
+  EXPECT_FLOAT_EQ(scale->tensor()->item<float>(),
+                  weight.abs().mean().item<float>());
+  EXPECT_GT(
+      saved->Find("lambda")->Find("features.4")->tensor()->max().item<double>(),
+      0);
+  EXPECT_EQ(MetricsOf(run, "start").size(), 1u);
+  // After a first stage; it goes on to the bytes of a run in one piece.
+  const std::string part = folder + "/part";
+  result = RunCbp("train", SmallRun(folder, part, {"--epochs=0"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  result = RunCbp("train", {"--resume", part, "--epochs=4", "--threads=1",
+                            "--data_root", folder});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(testing::ReadFile(part + "/checkpoint.pt"),
+            testing::ReadFile(whole + "/checkpoint.pt"));
+}
+
+TEST(Train, MovesAllOfAnEarlierRunAside) {
+  const std::string folder = testing::NewFolder("again");
+  testing::WriteMnist(folder, 60, 40);
+  const std::string run = folder + "/run";
+  ASSERT_EQ(RunCbp("train", SmallRun(folder, run, {"--keep_checkpoints=9"}))
+                .exit_code,
+            0);
+  const char* const files[] = {"/progress.txt", "/full_precision.pt",
+                               "/mnist_cnn_ter_4.pt"};
+  for (const char* file : files) EXPECT_TRUE(testing::Exists(run + file));
+  testing::WriteFile(run + "/start.pt", "somebody's own");
+  ASSERT_EQ(RunCbp("train", SmallRun(folder, run,
+                                     {"--max_steps=1", "--epochs=4000000000"}))
+                .exit_code,
+            0);
+  for (const char* file : files) {
+    EXPECT_FALSE(testing::Exists(run + file)) << file;
+  }
+  EXPECT_TRUE(testing::Exists(run + "/start.pt"));
 }
 
 TEST(Convert, TheAuthorsCheckpointIsAStart) {

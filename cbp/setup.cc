@@ -4,14 +4,20 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "cbp/weights_file.h"
 #include "common/logging.h"
 #include "common/models/init.h"
 #include "common/status.h"
 #include "common/training/precision.h"
+
+ABSL_DECLARE_FLAG(std::string, quant);
 
 namespace altprop::cbp {
 namespace {
@@ -22,10 +28,13 @@ using training::Value;
 // Weights over the fresh ones; the scales follow from them.
 absl::Status LoadInitial(const std::string& file, Network& network) {
   ALTPROP_ASSIGN_OR_RETURN(Dict weights, ReadWeightsFile(file));
-  // Of a run under the constraint: computed anew.
+  // Scales of a run under the constraint: computed anew.
+  const std::vector<std::string>& layers = network.constrained().names;
   weights.erase(std::remove_if(weights.begin(), weights.end(),
-                               [](const auto& entry) {
-                                 return absl::EndsWith(entry.first, ".scale");
+                               [&](const auto& entry) {
+                                 absl::string_view name = entry.first;
+                                 return absl::ConsumeSuffix(&name, ".scale") &&
+                                        absl::c_linear_search(layers, name);
                                }),
                 weights.end());
   ALTPROP_ASSIGN_OR_RETURN(std::vector<std::string> missing,
@@ -73,6 +82,23 @@ LearnerOptions LearnerOptionsOf(const Options& options) {
   return o;
 }
 
+absl::Status CheckQuant(const training::Start& start) {
+  if (!start.resumes()) return absl::OkStatus();
+  const absl::StatusOr<const Dict*> flags = start.checkpoint.GetDict("flags");
+  if (!flags.ok()) return Annotate(flags.status(), start.file);
+  const std::string asked = absl::GetFlag(FLAGS_quant);
+  for (const auto& [name, value] : **flags) {
+    if (name == "quant" && value.string() != nullptr &&
+        *value.string() != asked) {
+      return FlagError(
+          "quant", asked,
+          absl::StrCat(start.file, " is of a run with --quant=",
+                       Printable(*value.string()), ": leave the flag out"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LoadStart(const Options& options, const training::Start& start,
                        Network& network, Learner& learner) {
   if (!start.resumes()) {
@@ -84,7 +110,12 @@ absl::Status LoadStart(const Options& options, const training::Start& start,
       Annotate(learner.Restore(start.checkpoint), start.file));
   ALTPROP_RETURN_IF_ERROR(
       training::LoadModel(start, /*init_from=*/"", network.State()));
-  if (network.quantized()) network.Quantize(*options.mode);
+  if (!network.quantized()) return absl::OkStatus();
+  if (!options.mode.has_value()) {
+    return FlagError("quant", "none",
+                     absl::StrCat(start.file, " is under the constraint"));
+  }
+  network.Quantize(*options.mode);
   return absl::OkStatus();
 }
 

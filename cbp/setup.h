@@ -34,6 +34,9 @@ Network MakeNetwork(const Options& options);
 
 LearnerOptions LearnerOptionsOf(const Options& options);
 
+// A run goes on with the --quant it began with. Usage error.
+absl::Status CheckQuant(const training::Start& start);
+
 // Fills network and learner from --init_from, or from the checkpoint.
 absl::Status LoadStart(const Options& options, const training::Start& start,
                        Network& network, Learner& learner);

@@ -139,18 +139,18 @@ MetricValues EndConstrainedEpoch(Run& run) {
           {"lambda_max", closeness.lambda_max}};
 }
 
-std::string EpochFile(const Run& run, int64_t epoch) {
-  return absl::StrCat(ModelName(run.o.architecture.model), "_",
-                      QuantName(run.o), "_", epoch, ".pt");
+std::string EpochFile(const Options& o, int64_t epoch) {
+  return absl::StrCat(ModelName(o.architecture.model), "_", QuantName(o), "_",
+                      epoch, ".pt");
 }
 
 // --keep_checkpoints: this epoch's, and none older than the last K.
 absl::Status KeepCheckpoint(const Run& run) {
   if (run.o.keep_checkpoints == 0) return absl::OkStatus();
   const int64_t epoch = run.at.epoch - 1;
-  ALTPROP_RETURN_IF_ERROR(Save(run, EpochFile(run, epoch)));
-  std::remove(
-      run.record.File(EpochFile(run, epoch - run.o.keep_checkpoints)).c_str());
+  ALTPROP_RETURN_IF_ERROR(Save(run, EpochFile(run.o, epoch)));
+  std::remove(run.record.File(EpochFile(run.o, epoch - run.o.keep_checkpoints))
+                  .c_str());
   return absl::OkStatus();
 }
 
@@ -192,12 +192,14 @@ absl::Status EndEpoch(Run& run) {
 absl::Status Train(Run& run) {
   const int64_t last = run.o.run.max_steps, every = run.o.run.checkpoint_every;
   const auto more = [&] { return last == 0 || run.at.step < last; };
-  while (run.at.epoch < run.o.AllEpochs() && more()) {
-    if (!run.plain() && !run.network.quantized()) {
+  while (more()) {
+    // With --epochs=0 too: the start of the constraint is then the result.
+    if (run.o.mode && !run.plain() && !run.network.quantized()) {
       const absl::Status begun = BeginConstraint(run);
       if (absl::IsCancelled(begun)) return Interrupt(run);
       ALTPROP_RETURN_IF_ERROR(begun);
     }
+    if (run.at.epoch >= run.o.AllEpochs()) break;
     while (run.at.batch < run.images.train->batches() && more()) {
       ALTPROP_RETURN_IF_ERROR(TrainMinibatch(run));
       if (run.stop.Requested() != 0) return Interrupt(run);
@@ -223,6 +225,11 @@ training::RecordOptions HowToRecord(const Options& o,
       absl::StrCat(o.dataset, "-", model, "-", QuantName(o));
   record.directory.flags = cli::FlagValues(TrainProgram());
   record.directory.resumed_from = start.file;
+  record.directory.files = {"progress.txt", "full_precision.pt"};
+  constexpr int64_t kMost = 10000;  // names; more epochs may be allowed
+  for (int64_t epoch = 0; epoch < std::min(o.AllEpochs(), kMost); ++epoch) {
+    record.directory.files.push_back(EpochFile(o, epoch));
+  }
   record.title = absl::StrCat("Constrained backpropagation: ", model, ", ",
                               QuantName(o), ", on ", o.dataset);
   record.subtitle =
@@ -234,12 +241,27 @@ training::RecordOptions HowToRecord(const Options& o,
   return record;
 }
 
+// Where training would divide by zero: the variance of a single value.
+absl::Status CheckNorms(const Options& o, const Images& images,
+                        const Network& network) {
+  if (o.batch_size > 1 || o.AllEpochs() == 0) return absl::OkStatus();
+  const std::string norm =
+      network.SingleValueNorm(images.channels, images.side);
+  if (norm.empty()) return absl::OkStatus();
+  return FlagError("batch_size", absl::StrCat(o.batch_size),
+                   absl::StrCat("the batch norm ", norm,
+                                " needs more than one value per channel: must "
+                                "be at least 2 with --model=",
+                                ModelName(o.architecture.model)));
+}
+
 absl::Status TrainRun(const Options& given, const training::Start& start) {
   // From here on a signal ends a run that can go on.
   const training::StopSignal stop;
   ALTPROP_ASSIGN_OR_RETURN(Images images, LoadImages(given, /*train=*/true));
   const Options o = ForImages(given, images);
   Network network = MakeNetwork(o);
+  ALTPROP_RETURN_IF_ERROR(CheckNorms(o, images, network));
   Learner learner(network, LearnerOptionsOf(o));
   ALTPROP_RETURN_IF_ERROR(LoadStart(o, start, network, learner));
   training::Position at;
@@ -248,6 +270,11 @@ absl::Status TrainRun(const Options& given, const training::Start& start) {
         training::ReadPosition(start.checkpoint);
     if (!read.ok()) return Annotate(read.status(), start.file);
     at = *read;
+  }
+  if (network.quantized() && at.epoch < o.PlainEpochs()) {
+    return FlagError("pretrain_epochs", absl::StrCat(o.pretrain_epochs),
+                     absl::StrCat(start.file, " is under the constraint from ",
+                                  "an earlier epoch on"));
   }
   ALTPROP_ASSIGN_OR_RETURN(const EpochSums sums, ReadSums(start));
   ALTPROP_RETURN_IF_ERROR(training::CheckPosition(
@@ -281,6 +308,7 @@ absl::Status Main(const cli::ParsedArguments& arguments) {
   ALTPROP_ASSIGN_OR_RETURN(const training::Start start,
                            training::ReadStart(run.resume));
   ALTPROP_RETURN_IF_ERROR(training::RestoreFlags(start, arguments));
+  ALTPROP_RETURN_IF_ERROR(CheckQuant(start));
   if (!start.resumes()) ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments));
   ALTPROP_ASSIGN_OR_RETURN(const Options options,
                            OptionsFromFlags(/*training=*/true));

@@ -110,9 +110,29 @@ TEST_F(BadInput, FlagsOutOfRange) {
 TEST_F(BadInput, DecayEpochsOutOfOrder) {
   ExpectOneLine(Train({"--lr-decay-epochs", "250", "200"}), 2,
                 {"--lr_decay_epochs=250 200", "ascend"});
-  ExpectOneLine(Train({"--lr-decay-epochs", "2", "2"}), 2,
-                {"--lr_decay_epochs=2 2"});
   ExpectOneLine(Train({"--lr-decay-epochs", "0"}), 2, {"--lr_decay_epochs=0"});
+}
+
+TEST_F(BadInput, ADecayEpochNamedTwiceDecaysOnce) {
+  ASSERT_EQ(Train({"--lr-decay-epochs", "2", "2", "3"}).exit_code, 0);
+  std::vector<double> rates;
+  for (const auto& line : MetricsOf(File("run"), "train")) {
+    rates.push_back(ValueOf(line, "learning_rate"));
+  }
+  ASSERT_EQ(rates.size(), 3u);
+  EXPECT_NEAR(rates[0], 2e-3, 1e-12);
+  EXPECT_NEAR(rates[1], 2e-4, 1e-12);
+  EXPECT_NEAR(rates[2], 2e-5, 1e-12);
+}
+
+TEST_F(BadInput, ALauncherOfSeveralProcesses) {
+  const std::vector<std::string> command =
+      TrainCommand(SmallRun(folder_, File("run"), {"--check_flags"}));
+  ExpectOneLine(testing::RunProgram(command, {{"WORLD_SIZE", "2"}}), 2,
+                {"WORLD_SIZE=2", "one process"});
+  for (const char* one : {"1", ""}) {
+    EXPECT_EQ(testing::RunProgram(command, {{"WORLD_SIZE", one}}).exit_code, 0);
+  }
 }
 
 TEST_F(BadInput, RequiredFlags) {
@@ -136,6 +156,14 @@ TEST_F(BadInput, LastMinibatchesOfOneWithBatchNorm) {
   ExpectOneLine(Train({"--use-bn", "--no-val", "--batch=59"}), 2,
                 {"--batch=59", "one sample"});
   EXPECT_EQ(Train({"--no-val", "--batch=59", "--max_steps=2"}).exit_code, 0);
+  // A run that ends before the sixtieth sample.
+  ExpectOneLine(Train({"--use-bn", "--no-val", "--batch=59", "--max_steps=2"}),
+                2, {"--batch=59", "one sample"});
+  EXPECT_EQ(
+      Train({"--use-bn", "--no-val", "--batch=59", "--max_steps=1"}).exit_code,
+      0);
+  ExpectOneLine(Train({"--use-bn", "--batch=1", "--max_steps=1"}), 2,
+                {"--batch=1", "one sample"});
 }
 
 TEST_F(BadInput, DataThatAreNotThere) {
@@ -180,6 +208,13 @@ TEST_F(BadInput, ImagesThatDoNotDecode) {
   const ProgramResult result = RunTrain(arguments);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_TRUE(absl::StrContains(result.err, bad)) << result.err;
+  // What cannot be downloaded is not a reason to stop.
+  std::vector<std::string> flags = arguments;
+  flags.insert(flags.end(), {"--download", "--check_flags"});
+  const ProgramResult checked = RunTrain(flags);
+  EXPECT_EQ(checked.exit_code, 0) << checked.err;
+  EXPECT_TRUE(absl::StrContains(checked.err, "--download: --ds=folder"))
+      << checked.err;
   std::vector<std::string> lenient = arguments;
   lenient.push_back("--skip_corrupt=1");
   EXPECT_EQ(RunTrain(lenient).exit_code, 0);

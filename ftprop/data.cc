@@ -125,7 +125,7 @@ Parts SplitParts(const DataOptions& o, int64_t size) {
   if (o.validation) {
     parts.train = TrainingPart(size, o.spec.validation_share);
     parts.validation = size - parts.train;
-    if (o.spec.shuffled_split) {
+    if (o.spec.shuffled_split && o.shuffle) {
       parts.order = data::Permutation(MixSeed(o.seed, kSplitStream), 0, size);
     }
   }
@@ -232,9 +232,10 @@ absl::StatusOr<Sources> OpenFolder(const DataOptions& o) {
     options.seed = o.seed;
     options.threads = o.decode_threads;
     options.skip_corrupt = o.skip_corrupt;
-    options.transform = training && o.augment
-                            ? data::RandomCropTransform(kImageSide)
-                            : data::EvalTransform(kImageSide, kStoredSide);
+    options.transform =
+        training && o.augment
+            ? data::ResizeRandomCropTransform(kImageSide, kStoredSide)
+            : data::EvalTransform(kImageSide, kStoredSide);
     return std::make_unique<FolderSource>(list, std::move(options));
   };
   Sources sources;

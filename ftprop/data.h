@@ -23,7 +23,7 @@ struct DataSpec {
   std::vector<double> mean, std;
   double validation_share;  // of the training set
   bool folder;              // images in folders, decoded on the way
-  bool shuffled_split;      // else the validation set is the file's tail
+  bool shuffled_split;      // with --shuffle; else validation is the tail
   int64_t pad;              // of the augmentation; -1: there is none
 };
 

@@ -17,11 +17,13 @@
 #include "common/data/svhn.h"
 #include "common/kernels/augment.h"
 #include "common/random.h"
+#include "common/testing/files.h"
 #include "common/training/optimizer.h"
 #include "common/training/schedule.h"
 #include "ftprop/data.h"
 #include "ftprop/evaluation.h"
 #include "ftprop/loss.h"
+#include "ftprop/program_test_util.h"
 #include "ftprop/test_util.h"
 #include "gtest/gtest.h"
 
@@ -190,6 +192,50 @@ TEST(OpenData, SplitsOffTheTailAndTakesTheFirst) {
   EXPECT_TRUE(at::equal(all(*split->train_in_order), images.slice(0, 0, 50)));
 }
 
+std::vector<int64_t> Labels(Source& source) {
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < source.batches_per_epoch(); ++i) {
+    const auto batch = source.Get(0, i);
+    EXPECT_TRUE(batch.ok()) << batch.status();
+    if (!batch.ok()) return {};
+    EXPECT_EQ(batch->images.size(2), 224);
+    for (int64_t k = 0; k < batch->labels.numel(); ++k) {
+      labels.push_back(batch->labels[k].item<int64_t>());
+    }
+  }
+  return labels;
+}
+
+// Images of Tiny ImageNet's size: 20, of which 2 validate.
+TEST(OpenData, TakesSmallImagesAndSplitsInFileOrderWithoutShuffling) {
+  DataOptions options = OptionsFor("folder");
+  options.root = testing::NewFolder("small");
+  WriteImageFolder(options.root, 10, 64, 64);
+  options.shuffle = false;
+  auto in_order = OpenData(options);
+  ASSERT_TRUE(in_order.ok()) << in_order.status();
+  std::vector<int64_t> expected(10, 0);
+  expected.resize(18, 1);
+  EXPECT_EQ(Labels(*in_order->train), expected);
+  EXPECT_EQ(Labels(*in_order->validation), (std::vector<int64_t>{1, 1}));
+  // Windows at random, and with --augment=false the centre.
+  const at::Tensor first = in_order->train->Get(0, 0)->images;
+  EXPECT_FALSE(at::equal(first, in_order->train->Get(1, 0)->images));
+  const at::Tensor centre = in_order->train_in_order->Get(0, 0)->images;
+  EXPECT_FALSE(at::equal(first, centre));
+  options.augment = false;
+  auto plain = OpenData(options);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_TRUE(at::equal(plain->train->Get(0, 0)->images, centre));
+
+  options.shuffle = true;
+  auto shuffled = OpenData(options);
+  ASSERT_TRUE(shuffled.ok()) << shuffled.status();
+  const std::vector<int64_t> labels = Labels(*shuffled->train_in_order);
+  EXPECT_EQ(labels.size(), 18u);
+  EXPECT_NE(labels, expected);
+}
+
 TEST(OpenData, RefusesASplitWithoutSamples) {
   DataOptions options = OptionsFor("cifar10");
   options.root = "ftprop/testdata/cifar10";
@@ -215,6 +261,22 @@ TEST(Score, EqualsTheAuthorsEvaluation) {
   EXPECT_NEAR(score.loss(), expected[0].item<double>(), 1e-13);
   EXPECT_NEAR(100 * score.accuracy(), expected[1].item<double>(), 1e-13);
   EXPECT_NEAR(100 * score.accuracy5(), expected[2].item<double>(), 1e-13);
+}
+
+TEST(SelectionScore, IsTop5OnImageNetAlone) {
+  training::Score score;
+  score.correct = 3;
+  score.correct5 = 8;
+  score.samples = 9;
+  const auto selected = [&](const std::string& name, int64_t classes) {
+    return SelectionScore(*FindDataSpec(name), classes, score).correct;
+  };
+  EXPECT_EQ(selected("imagenet", 1000), 8);
+  EXPECT_EQ(selected("imagenet", 6), 8);
+  EXPECT_EQ(selected("imagenet", 5), 3);
+  for (const char* name : {"folder", "tiny_imagenet", "cifar100", "mnist"}) {
+    EXPECT_EQ(selected(name, 200), 3) << name;
+  }
 }
 
 TEST(LearningRate, EqualsTheAuthorsSchedule) {

@@ -12,8 +12,9 @@ namespace {
 
 absl::Status Run(const cli::ParsedArguments& arguments) {
   ALTPROP_ASSIGN_OR_RETURN(const training::Start start, FindStart());
-  ALTPROP_ASSIGN_OR_RETURN(const Options options,
-                           OptionsWithStart(arguments, start));
+  ALTPROP_ASSIGN_OR_RETURN(
+      const Options options,
+      OptionsWithStart(arguments, start, /*training=*/false));
   if (options.run.check_flags) return absl::OkStatus();
   training::ApplyRunOptions(options.run);
   return EvaluateRun(options, start, /*validation=*/true);

@@ -38,6 +38,12 @@ Pass PassOf(const Options& options, bool training, int64_t step) {
   return pass;
 }
 
+training::Score SelectionScore(const DataSpec& data, int64_t classes,
+                               training::Score score) {
+  if (data.name == "imagenet" && classes > 5) score.correct = score.correct5;
+  return score;
+}
+
 absl::StatusOr<training::Score> Evaluate(const Options& options,
                                          const Network& network, Source& source,
                                          const training::StopSignal& stop,

@@ -3,6 +3,7 @@
 #ifndef FTPROP_EVALUATION_H_
 #define FTPROP_EVALUATION_H_
 
+#include <cstdint>
 #include <functional>
 
 #include "ATen/core/Tensor.h"
@@ -19,6 +20,11 @@ namespace altprop::ftprop {
 // [N]. With fewer than five classes top 5 is all of them.
 training::Score ScoreOf(double loss, const at::Tensor& logits,
                         const at::Tensor& labels);
+
+// `score` with that in `correct` which decides which weights are the best: top
+// 5 on ImageNet, top 1 elsewhere, and where every answer is among five classes.
+training::Score SelectionScore(const DataSpec& data, int64_t classes,
+                               training::Score score);
 
 // Called with each minibatch's number and hidden layers, if it returned true
 // for the number before.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <optional>
 
@@ -9,10 +10,12 @@
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/cli/lists.h"
 #include "common/cli/path.h"
+#include "common/logging.h"
 #include "common/status.h"
 #include "common/training/device.h"
 
@@ -62,7 +65,8 @@ ABSL_FLAG(bool, legacy_adam, false,
 ABSL_FLAG(double, lr_decay, 0.1,
           "factor of the learning rate at each of --lr_decay_epochs");
 ABSL_FLAG(altprop::cli::IntList, lr_decay_epochs, {},
-          "epochs, from 1, at whose start the learning rate decays");
+          "epochs, from 1, at whose start the learning rate decays (once, if "
+          "one is named twice)");
 ABSL_FLAG(int64_t, test_batch, 0,
           "validation and test minibatch; 0: as --batch [samples]");
 
@@ -161,12 +165,27 @@ absl::Status About(absl::string_view flag, absl::string_view value,
   return FlagError(flag, value, status.message());
 }
 
+// A launcher of parallel training (torchrun) would start the same run several
+// times, in one folder.
+absl::Status CheckOneProcess() {
+  const char* const text = std::getenv("WORLD_SIZE");
+  int64_t processes = 0;
+  if (text == nullptr || !absl::SimpleAtoi(text, &processes) ||
+      processes <= 1) {
+    return absl::OkStatus();
+  }
+  return UsageError(absl::StrCat(
+      "WORLD_SIZE=", processes,
+      ": this program runs as one process; start it without a launcher"));
+}
+
 // What must be given: all that is missing, in one line.
-absl::Status CheckRequired() {
+absl::Status CheckRequired(bool training) {
   std::vector<std::string> missing;
   if (absl::GetFlag(FLAGS_arch).empty()) missing.push_back("--arch");
   if (absl::GetFlag(FLAGS_nonlin).empty()) missing.push_back("--nonlin");
-  if (!absl::GetFlag(FLAGS_lr) && absl::GetFlag(FLAGS_test_model).empty()) {
+  if (training && !absl::GetFlag(FLAGS_lr) &&
+      absl::GetFlag(FLAGS_test_model).empty()) {
     missing.push_back("--lr");
   }
   if (missing.empty()) return absl::OkStatus();
@@ -278,14 +297,13 @@ absl::Status ReadDecay(Options& o) {
   ALTPROP_ASSIGN_OR_RETURN(
       o.decay, InRange("lr_decay", absl::GetFlag(FLAGS_lr_decay), 0, kInf));
   o.decay_epochs = absl::GetFlag(FLAGS_lr_decay_epochs).values;
-  int64_t last = 0;
-  for (const int64_t epoch : o.decay_epochs) {
-    if (epoch <= last) {
-      return FlagError("lr_decay_epochs", absl::StrJoin(o.decay_epochs, " "),
-                       "must ascend, from 1 on");
-    }
-    last = epoch;
+  std::vector<int64_t>& epochs = o.decay_epochs;
+  if (!absl::c_is_sorted(epochs) || (!epochs.empty() && epochs[0] < 1)) {
+    return FlagError("lr_decay_epochs", absl::StrJoin(epochs, " "),
+                     "must ascend, from 1 on");
   }
+  // A set to the authors' program: an epoch named twice decays once.
+  epochs.erase(std::unique(epochs.begin(), epochs.end()), epochs.end());
   return absl::OkStatus();
 }
 
@@ -324,8 +342,8 @@ absl::Status ReadData(const cli::ParsedArguments& arguments, Options& o) {
                      " needs it, the folder with train and val in it"));
   }
   if (d.spec.folder && o.run.download) {
-    return UsageError(absl::StrCat("--download: --ds=", d.spec.name,
-                                   " is not to be had that way"));
+    LOG(WARNING) << "--download: --ds=" << d.spec.name
+                 << " is not to be had that way; --data_root must hold it";
   }
   d.root = o.run.data_root;
   d.download = o.run.download;
@@ -472,9 +490,10 @@ absl::Status ApplyDefaults(const cli::ParsedArguments& arguments) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Options> OptionsFromFlags(
-    const cli::ParsedArguments& arguments) {
-  ALTPROP_RETURN_IF_ERROR(CheckRequired());
+absl::StatusOr<Options> OptionsFromFlags(const cli::ParsedArguments& arguments,
+                                         bool training) {
+  ALTPROP_RETURN_IF_ERROR(CheckOneProcess());
+  ALTPROP_RETURN_IF_ERROR(CheckRequired(training));
   Options o;
   ALTPROP_ASSIGN_OR_RETURN(o.run, training::RunOptionsFromFlags());
   ALTPROP_RETURN_IF_ERROR(ReadDevice(arguments, o));

@@ -63,8 +63,10 @@ absl::Status ApplyDefaults(const cli::ParsedArguments& arguments);
 
 // Reads and validates the flags; `arguments` tells which were given. The error
 // names the flag, its value and what was expected; it is a usage error (exit
-// code 2).
-absl::StatusOr<Options> OptionsFromFlags(const cli::ParsedArguments& arguments);
+// code 2). What only learning needs is asked for where `training`, and neither
+// --test-model.
+absl::StatusOr<Options> OptionsFromFlags(const cli::ParsedArguments& arguments,
+                                         bool training);
 
 // The flags that decide the result of a run, as a checkpoint keeps them: those
 // that say where a run lives or how often it speaks are left out.

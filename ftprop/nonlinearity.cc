@@ -1,6 +1,8 @@
 #include "ftprop/nonlinearity.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -48,6 +50,13 @@ const std::vector<Named>& Factory() {
       {"hardsigmoid", {Family::kHardSigmoid}},
   };
   return *factory;
+}
+
+// The shortest text that reads back as `value`.
+std::string Shortest(double value) {
+  std::array<char, 32> text;
+  return {text.data(),
+          std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 // "staircase:N[:LOW:HIGH]".
@@ -159,7 +168,8 @@ std::string NonlinearityName(const Nonlinearity& nonlinearity) {
                                  : "oldstaircase:";
   std::string name = absl::StrCat(prefix, nonlinearity.steps);
   if (nonlinearity.low != 0 || nonlinearity.high != 1) {
-    absl::StrAppend(&name, ":", nonlinearity.low, ":", nonlinearity.high);
+    absl::StrAppend(&name, ":", Shortest(nonlinearity.low), ":",
+                    Shortest(nonlinearity.high));
   }
   return name;
 }

@@ -60,7 +60,8 @@ std::string Png(int width, int height, int hue) {
 
 }  // namespace
 
-void WriteImageFolder(const std::string& folder, int per_class) {
+void WriteImageFolder(const std::string& folder, int per_class, int width,
+                      int height) {
   for (const std::string split : {"train", "val"}) {
     for (int label = 0; label < 2; ++label) {
       const std::string path =
@@ -68,7 +69,7 @@ void WriteImageFolder(const std::string& folder, int per_class) {
       std::filesystem::create_directories(path);
       for (int i = 0; i < per_class; ++i) {
         testing::WriteFile(absl::StrCat(path, "/", i, ".png"),
-                           Png(256, 260, 2 * i + label + 1));
+                           Png(width, height, 2 * i + label + 1));
       }
     }
   }

@@ -18,8 +18,9 @@ std::vector<std::string> SmallRun(const std::string& data,
                                   const std::vector<std::string>& more = {});
 
 // FOLDER/train and FOLDER/val with a class "a" and a class "b" of `per_class`
-// PNG images each, 256 x 260 pixels.
-void WriteImageFolder(const std::string& folder, int per_class);
+// PNG images each.
+void WriteImageFolder(const std::string& folder, int per_class, int width = 256,
+                      int height = 260);
 
 testing::ProgramResult RunTrain(const std::vector<std::string>& arguments);
 testing::ProgramResult RunEvaluate(const std::vector<std::string>& arguments);

@@ -198,16 +198,29 @@ TEST_F(Resume, ExportedWeightsAreTheLast) {
                               {absl::StrCat("--export=", file)}))
                 .exit_code,
             0);
-  const ProgramResult result =
-      RunEvaluate(SmallRun(folder_, Dir("unused"),
-                           {absl::StrCat("--init_from=", file), "--seed=5"}));
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_TRUE(absl::StrContains(
-      result.out,
-      absl::StrCat("test accuracy ",
-                   ValueOf(MetricsOf(Dir("export"), "test").back(), "accuracy"),
-                   " (")))
-      << result.out;
+  // --lr is for learning alone.
+  const std::vector<std::string> network = {
+      "--ds=mnist",      "--data_root", folder_,   "--arch=convnet4",
+      "--widths",        "3",           "4",       "12",
+      "--nonlin=step11", "--threads=1", "--seed=5"};
+  const auto with = [&](const std::string& weights) {
+    std::vector<std::string> arguments = network;
+    arguments.push_back(weights);
+    return arguments;
+  };
+  const std::string text = absl::StrCat(
+      "test accuracy ",
+      ValueOf(MetricsOf(Dir("export"), "test").back(), "accuracy"), " (");
+  for (const ProgramResult& result :
+       {RunEvaluate(SmallRun(folder_, Dir("unused"),
+                             {absl::StrCat("--init_from=", file), "--seed=5"})),
+        RunEvaluate(with(absl::StrCat("--init_from=", file))),
+        RunEvaluate(with(absl::StrCat("--test-model=", file))),
+        RunTrain(with(absl::StrCat("--test-model=", file)))}) {
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(absl::StrContains(result.out, text)) << result.out;
+  }
+  EXPECT_EQ(RunTrain(with(absl::StrCat("--init_from=", file))).exit_code, 2);
   EXPECT_FALSE(Exists(Dir("unused")));
 }
 
@@ -230,6 +243,58 @@ TEST_F(Resume, TestFinalModelTakesTheBest) {
   EXPECT_TRUE(absl::StrContains(
       result.out, absl::StrCat("final model (best, of epoch ", best + 1, ")")))
       << result.out;
+}
+
+// Nothing is left to train, so the best model is one of the folder before.
+TEST_F(Resume, InAnotherFolderTheBestModelComesAlong) {
+  std::vector<std::string> arguments = {
+      "--resume",    Checkpoint("whole"), "--data_root",   folder_,
+      "--threads=1", "--run_dir",         Dir("elsewhere")};
+  ASSERT_EQ(RunTrain(arguments).exit_code, 0);
+  EXPECT_EQ(ReadFile(Dir("elsewhere") + "/best.pt"),
+            ReadFile(Dir("whole") + "/best.pt"));
+  EXPECT_EQ(ReadFile(Checkpoint("elsewhere")), whole_);
+
+  // Two of three epochs, the last of them in a folder that is gone after.
+  ASSERT_EQ(
+      RunTrain(SmallRun(folder_, Dir("part"), {"--max_steps=10"})).exit_code,
+      0);
+  arguments = {"--resume", Checkpoint("part"), "--data_root",
+               folder_,    "--threads=1",      "--test-final-model"};
+  const ProgramResult expected =
+      RunTrain({"--resume", Checkpoint("whole"), "--data_root", folder_,
+                "--threads=1", "--test-final-model"});
+  ASSERT_EQ(expected.exit_code, 0) << expected.err;
+  const auto final_model = [](const std::string& out) {
+    const size_t at = out.find("final model");
+    EXPECT_NE(at, std::string::npos) << out;
+    return at == std::string::npos ? ""
+                                   : out.substr(at, out.find('\n', at) - at);
+  };
+  for (const std::string& where :
+       {std::string("--no-save"), "--save=" + Dir("saved")}) {
+    std::vector<std::string> there = arguments;
+    there.push_back(where);
+    const ProgramResult result = RunTrain(there);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(final_model(result.out), final_model(expected.out));
+  }
+}
+
+TEST_F(Resume, AMissingBestModelIsToldBeforeTraining) {
+  ASSERT_EQ(std::system(absl::StrCat("rm ", Dir("whole"), "/best.pt").c_str()),
+            0);
+  const std::vector<std::string> arguments = {
+      "--resume",    Checkpoint("whole"), "--data_root", folder_,
+      "--threads=1", "--epochs=4",        "--run_dir",   Dir("new")};
+  std::vector<std::string> final_too = arguments;
+  final_too.push_back("--test-final-model");
+  const ProgramResult result = RunTrain(final_too);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_TRUE(absl::StrContains(result.err, Dir("whole") + "/best.pt"))
+      << result.err;
+  EXPECT_FALSE(Exists(Dir("new")));
+  EXPECT_EQ(RunTrain(arguments).exit_code, 0);
 }
 
 TEST_F(Resume, WithoutValidationThereIsNoBestModel) {

@@ -26,6 +26,38 @@ void RemoveEventFiles(const std::string& folder) {
   }
 }
 
+// The best weights so far of the run that goes on, which lie beside its
+// checkpoint; "" where there are none yet, or no use for them.
+absl::StatusOr<std::string> BestSoFar(const Options& options,
+                                      const training::Start& start,
+                                      const training::Position& at) {
+  if (!start.resumes() || at.best_epoch == 0 || !options.data.validation) {
+    return "";
+  }
+  const fs::path file = fs::path(start.file).parent_path() / "best.pt";
+  std::error_code error;
+  if (fs::exists(file, error)) return file.string();
+  if (!options.test_final_model) return "";
+  // Told now, not after the last epoch.
+  return absl::NotFoundError(
+      absl::StrCat(file.string(),
+                   ": not there; --test-final-model needs it, the weights of "
+                   "epoch ",
+                   at.best_epoch, ", the best so far"));
+}
+
+// Into a run that goes on in another folder; whole or not at all.
+absl::Status BringAlong(const std::string& best, const std::string& to) {
+  std::error_code error;
+  if (best.empty() || fs::equivalent(best, to, error)) return absl::OkStatus();
+  const std::string copy = to + ".tmp";
+  fs::copy_file(best, copy, fs::copy_options::overwrite_existing, error);
+  if (!error) fs::rename(copy, to, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(),
+                             absl::StrCat(best, ": cannot copy to ", to));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TemporaryFolder>> TemporaryFolder::Create() {
@@ -52,6 +84,8 @@ absl::StatusOr<RunFiles> CreateRunFiles(const Options& options,
                                         const training::Start& start,
                                         const training::Position& at,
                                         int64_t batches) {
+  ALTPROP_ASSIGN_OR_RETURN(const std::string best,
+                           BestSoFar(options, start, at));
   RunFiles files;
   training::RecordOptions record;
   record.directory.method = "ftprop";
@@ -75,6 +109,7 @@ absl::StatusOr<RunFiles> CreateRunFiles(const Options& options,
   ALTPROP_ASSIGN_OR_RETURN(
       files.record,
       training::Record::Create(std::move(record), options.run, at));
+  ALTPROP_RETURN_IF_ERROR(BringAlong(best, files.record->File("best.pt")));
   if (!options.tensorboard) RemoveEventFiles(files.record->path());
   return files;
 }

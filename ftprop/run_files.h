@@ -37,6 +37,8 @@ struct RunFiles {
   std::unique_ptr<training::Record> record;
 };
 
+// A run that goes on in another folder takes the best weights so far with it;
+// NotFound where --test-final-model needs them and they are gone.
 absl::StatusOr<RunFiles> CreateRunFiles(const Options& options,
                                         const training::Start& start,
                                         const training::Position& at,

@@ -77,18 +77,20 @@ absl::StatusOr<Start> FindStart() {
   if (!run.resume.empty() && !model.empty()) {
     return UsageError("--resume, --test-model: give one of the two");
   }
-  return training::ReadStart(model.empty() ? run.resume : model);
+  if (model.empty()) return training::ReadStart(run.resume);
+  ALTPROP_ASSIGN_OR_RETURN(Value root, ReadFile(model));
+  return Start{model, std::move(root)};
 }
 
 absl::StatusOr<Options> OptionsWithStart(const cli::ParsedArguments& arguments,
-                                         const Start& start) {
+                                         const Start& start, bool training) {
   ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments));
   // The authors' files hold no flags that we could read.
   if (start.checkpoint.Find("flags") != nullptr ||
       TestModelFromFlags().empty()) {
     ALTPROP_RETURN_IF_ERROR(training::RestoreFlags(start, arguments));
   }
-  return OptionsFromFlags(arguments);
+  return OptionsFromFlags(arguments, training);
 }
 
 absl::StatusOr<Network> BuildNetwork(const Options& options, const Start& start,
@@ -152,6 +154,10 @@ absl::Status CheckLastBatch(const Options& options, int64_t samples) {
   if (!one_value || !(last == 1 || (last == 0 && options.data.batch == 1))) {
     return absl::OkStatus();
   }
+  const int64_t first_such =
+      options.data.batch == 1 ? 1 : samples / options.data.batch + 1;
+  const int64_t steps = options.run.max_steps;
+  if (steps > 0 && steps < first_such) return absl::OkStatus();
   return FlagError(
       "batch", absl::StrCat(options.data.batch),
       absl::StrCat("leaves a minibatch of one sample of the ", samples,

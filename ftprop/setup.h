@@ -20,11 +20,14 @@
 namespace altprop::ftprop {
 
 // The checkpoint that --resume names, or else --test-model, or nothing.
+// --test-model may be weights alone (--export), a .safetensors file.
 absl::StatusOr<training::Start> FindStart();
 
 // All flags: those given, else those of the checkpoint, else the defaults.
+// `training`: as OptionsFromFlags().
 absl::StatusOr<Options> OptionsWithStart(const cli::ParsedArguments& arguments,
-                                         const training::Start& start);
+                                         const training::Start& start,
+                                         bool training);
 
 // The network as initialised, or from --init_from, or from the checkpoint;
 // `classes` of the data where the options leave them open. Its parameters
@@ -44,7 +47,8 @@ training::Optimizer MakeOptimizer(const Options& options,
 double LearningRate(const Options& options, int64_t epoch);
 
 // Whether batch norm can train on minibatches of `samples` samples: usage error
-// where a last one has a single sample and a layer one value per channel.
+// where a last one that the run comes to (--max_steps) has a single sample and
+// a layer one value per channel.
 absl::Status CheckLastBatch(const Options& options, int64_t samples);
 
 // Everything a run needs to go on with the next minibatch as if it had never

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "ATen/Context.h"
@@ -170,6 +171,17 @@ TEST(Names, AreReadAndWritten) {
                            "oldstaircase:4", "oldstaircase:4:0:2"}) {
     EXPECT_EQ(NonlinearityName(*ParseNonlinearity(name)), name);
   }
+  // Every digit of a bound comes back.
+  for (const auto& [low, high] : {std::pair{-1.0 / 3, 1.0 / 3},
+                                  {-0.33333333, 0.66666667},
+                                  {-1e-5, 1e22},
+                                  {0.1, 0.1 + 1e-15}}) {
+    const Nonlinearity n{Family::kStaircase, 3, low, high};
+    const auto read = ParseNonlinearity(NonlinearityName(n));
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->low, low) << NonlinearityName(n);
+    EXPECT_EQ(read->high, high) << NonlinearityName(n);
+  }
   // Two names of one staircase.
   EXPECT_EQ(NonlinearityName(*ParseNonlinearity("staircase:3:-1:1")),
             "staircase11_3");
@@ -268,7 +280,8 @@ TEST_P(RuleTest, ScaledIsUnscaledTimesSamplesAndMagnitude) {
     ExpectNear(unscaled * double(x.size(0)) * at::abs(g) * share,
                ThresholdBackward(Setting(true), g, x), 1e-14, "unscaled");
     // Only signs count.
-    EXPECT_TRUE(at::equal(ThresholdBackward(Setting(false), g * 7, x), unscaled));
+    EXPECT_TRUE(
+        at::equal(ThresholdBackward(Setting(false), g * 7, x), unscaled));
   }
 }
 

@@ -161,12 +161,6 @@ absl::StatusOr<Score> EvaluateSplit(Run& run, const std::string& split,
   return score;
 }
 
-// What decides which weights are the best: top 1, on ImageNet top 5.
-Score Selection(const Options& o, Score score) {
-  if (o.data.spec.folder) score.correct = score.correct5;
-  return score;
-}
-
 // The evaluations, the logs, the best and the last checkpoint, the report.
 absl::Status EndEpoch(Run& run) {
   std::vector<std::pair<std::string, Score>> evaluations;
@@ -184,7 +178,8 @@ absl::Status EndEpoch(Run& run) {
   ALTPROP_RETURN_IF_ERROR(LogStatistics(run));
   run.at.NextEpoch();
   if (run.data.validation != nullptr &&
-      run.at.IsBest(Selection(run.o, evaluations.front().second))) {
+      run.at.IsBest(SelectionScore(run.o.data.spec, run.network.spec.classes,
+                                   evaluations.front().second))) {
     // Before checkpoint.pt: what that one promises is then on the disk.
     ALTPROP_RETURN_IF_ERROR(Save(run, "best.pt"));
   }
@@ -349,8 +344,9 @@ absl::Status TrainRun(const Options& o, const training::Start& start) {
 
 absl::Status Main(const cli::ParsedArguments& arguments) {
   ALTPROP_ASSIGN_OR_RETURN(const training::Start start, FindStart());
-  ALTPROP_ASSIGN_OR_RETURN(const Options options,
-                           OptionsWithStart(arguments, start));
+  ALTPROP_ASSIGN_OR_RETURN(
+      const Options options,
+      OptionsWithStart(arguments, start, /*training=*/true));
   if (options.run.check_flags) return absl::OkStatus();
   training::ApplyRunOptions(options.run);
   if (!options.test_model.empty()) {

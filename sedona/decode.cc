@@ -78,7 +78,7 @@ absl::Status Main(const cli::ParsedArguments&) {
   Decoupling cuts = UniformDecoupling(units, std::max<int64_t>(o.blocks, 1));
   if (!o.base_dir.empty()) {
     ALTPROP_ASSIGN_OR_RETURN(const Variables variables,
-                             ReadVariables(o.base_dir));
+                             ReadVariables(o.base_dir, !o.no_beta));
     ALTPROP_RETURN_IF_ERROR(CheckVariables(
         o.base_dir, variables, units, o.architecture.candidates(), !o.no_beta));
     cuts = Decode(variables.alpha, o.no_beta ? at::Tensor() : variables.beta,

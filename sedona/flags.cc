@@ -4,7 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -125,6 +127,8 @@ ABSL_FLAG(int64_t, state_every, 0,
 ABSL_FLAG(std::string, out_dir, "sedona_outputs",
           "folder of alpha.pt and beta.pt");
 
+ABSL_FLAG(std::string, tmp_dir, "temp",
+          "read by no program: a search keeps its state in its run directory");
 ABSL_FLAG(bool, no_cuda, false, "the same as --device=cpu");
 ABSL_FLAG(int64_t, num_models, 1,
           "read by no program, the authors' neither: a warning");
@@ -138,9 +142,9 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // Of these flags none decides what a run computes.
 constexpr absl::string_view kPlaces[] = {
-    "ckpt_dir",   "result_dir",  "mem_dir",     "out_dir",      "num_workers",
-    "queue_size", "state_every", "test",        "num_ensemble", "no_cuda",
-    "num_models", "planes",      "monitor_freq"};
+    "ckpt_dir",   "result_dir",  "mem_dir",      "out_dir",      "num_workers",
+    "queue_size", "state_every", "test",         "num_ensemble", "no_cuda",
+    "num_models", "planes",      "monitor_freq", "tmp_dir"};
 
 absl::StatusOr<int> OneOf(absl::string_view flag, const std::string& value,
                           const std::vector<absl::string_view>& names) {
@@ -197,10 +201,9 @@ absl::Status ReadNetwork(Options& o) {
                                   absl::StrJoin(ArchitectureNames(), ", ")));
   }
   SEDONA_REAL(feat_mult, 1e-3, 1e3, a.feat_mult);
-  ALTPROP_ASSIGN_OR_RETURN(
-      const int nonlin,
-      OneOf("nonlin", absl::GetFlag(FLAGS_nonlin), {"relu", "leakyrelu"}));
-  a.nonlin = nonlin == 0 ? Activation::kRelu : Activation::kLeakyRelu;
+  // Whatever is not relu is a leaky one, as in the authors' program.
+  a.nonlin = absl::GetFlag(FLAGS_nonlin) == "relu" ? Activation::kRelu
+                                                   : Activation::kLeakyRelu;
   SEDONA_REAL(dropout, 0, 0.999, o.dropout);
   SEDONA_COUNT(min_dec_depth, 0, a.min_depth);
   SEDONA_COUNT(max_dec_depth, a.min_depth + 1, a.max_depth);
@@ -258,7 +261,7 @@ absl::Status ReadLearning(Options& o) {
                    : ScheduleKind::kCosine;
   o.milestones =
       o.task == Task::kSearch
-          ? std::vector<int64_t>{o.train_iters / 3, 2 * o.train_iters / 3}
+          ? std::vector<int64_t>{o.train_iters / 3, 2 * (o.train_iters / 3)}
           : absl::GetFlag(FLAGS_lr_decay_milestones).values;
   for (const int64_t milestone : o.milestones) {
     if (milestone < 0) {
@@ -359,6 +362,47 @@ absl::Status ReadDevice(Options& o) {
 #undef SEDONA_COUNT
 #undef SEDONA_REAL
 
+// One parser served the authors' programs, so each took the flags of all.
+constexpr absl::string_view kShared[] = {"eval_base_dir",
+                                         "target_num_blocks",
+                                         "dim_in_decoder",
+                                         "no_similarity_std",
+                                         "valid_freq",
+                                         "queue_size",
+                                         "fp16",
+                                         "eval_continuous",
+                                         "test",
+                                         "num_ensemble",
+                                         "ckpt_dir",
+                                         "result_dir",
+                                         "lr_scheduler",
+                                         "lr_decay_milestones",
+                                         "memory_size",
+                                         "mem_dir",
+                                         "meta_train_iters",
+                                         "num_inner_steps",
+                                         "meta_lr",
+                                         "meta_optimizer",
+                                         "meta_wd",
+                                         "not_load_memory",
+                                         "monitor_freq",
+                                         "out_dir",
+                                         "classes_per_batch",
+                                         "classes_per_batch_until_iter"};
+constexpr char kOthers[] = "Of the other programs, without effect here";
+
+// Those of kShared that `program` does not read.
+std::vector<std::string> OtherFlags(const cli::Program& program) {
+  const std::vector<std::string> own = cli::FlagNames(program);
+  std::vector<std::string> others;
+  for (const absl::string_view flag : kShared) {
+    if (std::find(own.begin(), own.end(), flag) == own.end()) {
+      others.emplace_back(flag);
+    }
+  }
+  return others;
+}
+
 }  // namespace
 
 cli::Program SedonaProgram(Task task) {
@@ -415,16 +459,28 @@ cli::Program SedonaProgram(Task task) {
   }
   data.flags.insert(data.flags.end(), {"num_workers", "skip_corrupt"});
   cli::FlagGroup run = training::RunFlagGroup();
-  run.flags.insert(run.flags.end(), {"no_cuda", "num_models", "planes"});
+  run.flags.insert(run.flags.end(),
+                   {"no_cuda", "num_models", "planes", "tmp_dir"});
   program.groups = {network, learning, method, data, run};
+  program.groups.push_back({kOthers, OtherFlags(program)});
   program.aliases = {{"data_dir", "data_root"}, {"optimizer", "optim"}};
   return program;
 }
 
-absl::Status ApplyDefaults(const cli::ParsedArguments& arguments) {
-  for (const char* unused : {"num_models", "planes"}) {
+absl::Status ApplyDefaults(const cli::ParsedArguments& arguments, Task task) {
+  for (const char* unused : {"num_models", "planes", "tmp_dir"}) {
     if (arguments.Given(unused)) {
       LOG(WARNING) << "--" << unused << ": read by no program";
+    }
+  }
+  for (const cli::FlagGroup& group : SedonaProgram(task).groups) {
+    if (group.title != kOthers) continue;
+    for (const std::string& flag : group.flags) {
+      if (!arguments.Given(flag)) continue;
+      LOG(WARNING) << "--" << flag << ": without effect in this program";
+      // What it says must neither be checked nor stand in a checkpoint.
+      ALTPROP_RETURN_IF_ERROR(cli::SetFlagFromText(
+          flag, absl::FindCommandLineFlag(flag)->DefaultValue()));
     }
   }
   if (arguments.Given("seed")) return absl::OkStatus();

@@ -77,7 +77,7 @@ struct Options {
 cli::Program SedonaProgram(Task task);
 
 // Defaults that differ from those of the other methods: --seed=2021.
-absl::Status ApplyDefaults(const cli::ParsedArguments& arguments);
+absl::Status ApplyDefaults(const cli::ParsedArguments& arguments, Task task);
 
 // Reads and validates the flags. The error names the flag, its value and what
 // was expected; it is a usage error (exit code 2).

@@ -26,7 +26,7 @@ class FlagsTest : public ::testing::Test {
     const auto parsed = cli::ParseCommandLine(
         absl::StrSplit(line, ' ', absl::SkipEmpty()), SedonaProgram(task));
     if (!parsed.ok()) return parsed.status();
-    const absl::Status defaults = ApplyDefaults(*parsed);
+    const absl::Status defaults = ApplyDefaults(*parsed, task);
     if (!defaults.ok()) return defaults;
     return OptionsFromFlags(task);
   }
@@ -113,6 +113,29 @@ TEST_F(FlagsTest, SchedulesOfTheSearch) {
   EXPECT_DOUBLE_EQ(LearningRate(*o, 32), 0.5);
   EXPECT_DOUBLE_EQ(LearningRate(*o, 33), 0.05);
   EXPECT_DOUBLE_EQ(LearningRate(*o, 66), 0.005);
+}
+
+TEST_F(FlagsTest, MilestonesOfTheSearchAreWholeThirds) {
+  const auto o = Parse(
+      Task::kSearch, "--name vgg11 --lr-scheduler multistep --train-iters 20");
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->milestones, (std::vector<int64_t>{6, 12}));
+}
+
+TEST_F(FlagsTest, FlagsOfTheOtherProgramsChangeNothing) {
+  const auto o = Parse(Task::kPretrain,
+                       "--name vgg11 --target-num-blocks 99 --num-ensemble 7 "
+                       "--eval-continuous --lr-scheduler multistep --meta-lr 3 "
+                       "--tmp-dir somewhere --nonlin leaky_relu");
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->ensemble, 1);
+  EXPECT_FALSE(o->relaxed);
+  EXPECT_EQ(o->schedule, ScheduleKind::kCosine);
+  EXPECT_EQ(o->architecture.nonlin, Activation::kLeakyRelu);
+  const auto search =
+      Parse(Task::kSearch, "--name vgg11 --valid-freq 3 --fp16");
+  ASSERT_TRUE(search.ok()) << search.status();
+  EXPECT_FALSE(search->fp16);
 }
 
 TEST_F(FlagsTest, OtherMilestonesOfATraining) {

@@ -16,8 +16,23 @@ namespace {
 
 constexpr double kSlope = 0.01;
 
+// oneDNN's weight gradient of a strided 1x1 convolution reads astray on images
+// whose channels lie together when these are no multiple of 16 (PyTorch 2.11
+// crashes too). Such a convolution is one of every stride-th pixel.
+at::Tensor EveryPixelThatCounts(const ConvNorm& layer, const at::Tensor& x) {
+  const bool astray = layer.weight.size(2) == 1 && layer.stride > 1 &&
+                      layer.weight.size(1) % 16 != 0 &&
+                      x.is_contiguous(at::MemoryFormat::ChannelsLast);
+  if (!astray) return x;
+  return x.slice(2, 0, x.size(2), layer.stride)
+      .slice(3, 0, x.size(3), layer.stride)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 at::Tensor Convolve(const ConvNorm& layer, const at::Tensor& x) {
-  return at::conv2d(x, layer.weight, {}, layer.stride, layer.padding,
+  const at::Tensor pixels = EveryPixelThatCounts(layer, x);
+  const int64_t stride = pixels.is_same(x) ? layer.stride : 1;
+  return at::conv2d(pixels, layer.weight, {}, stride, layer.padding,
                     /*dilation=*/1, layer.groups);
 }
 

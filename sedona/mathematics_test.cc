@@ -2,6 +2,7 @@
 // values worked out by hand.
 
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -323,6 +324,13 @@ TEST(VariablesTest, AreReadBackAsWritten) {
   const auto none = ReadVariables(folder);
   ASSERT_TRUE(none.ok()) << none.status();
   EXPECT_EQ(none->beta.size(1), 0);
+  // Nor is it read where nobody asks.
+  std::filesystem::remove(folder + "/beta.pt");
+  std::filesystem::remove(folder + "/beta.txt");
+  EXPECT_FALSE(ReadVariables(folder).ok());
+  const auto alone = ReadVariables(folder, /*with_beta=*/false);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(alone->beta.size(1), 0);
 }
 
 TEST(NumpyRandomTest, SplitsLikeTheAuthors) {

@@ -6,6 +6,7 @@
 #include "ATen/ops/zeros.h"
 #include "common/status.h"
 #include "common/training/finite.h"
+#include "common/training/schedule.h"
 #include "sedona/greedy.h"
 #include "sedona/setup.h"
 #include "sedona/supernet.h"
@@ -32,6 +33,13 @@ Pretraining::Pretraining(const Options& options, Inputs& inputs,
               at::TensorOptions(options.dtype()).device(options.run.device)),
           at::Tensor())) {}
 
+// Pretraining always anneals, also where a search that goes by milestones fills
+// its memory first.
+double PretrainingRate(const Options& options, int64_t t) {
+  return training::CosineAnnealing(options.lr, t, options.train_iters,
+                                   options.lr_min);
+}
+
 absl::StatusOr<PretrainingStep> Pretraining::Step(int64_t t) {
   const int64_t batches = inputs_.train->batches();
   ALTPROP_ASSIGN_OR_RETURN(const Minibatch batch,
@@ -53,10 +61,10 @@ absl::StatusOr<PretrainingStep> Pretraining::Step(int64_t t) {
   }
   AddScore(gradient.logits, gradient.logits, batch.labels, options_.smoothing,
            step.head);
-  SetLearningRate(LearningRate(options_, t), optimizer_);
+  SetLearningRate(PretrainingRate(options_, t), optimizer_);
   optimizer_.Step(gradient.gradients);
   // A snapshot holds the next iteration's rate.
-  SetLearningRate(LearningRate(options_, t + 1), optimizer_);
+  SetLearningRate(PretrainingRate(options_, t + 1), optimizer_);
   if (t % std::max<int64_t>(1, options_.train_iters / kSnapshots) == 0) {
     ALTPROP_ASSIGN_OR_RETURN(
         step.valid, ScoreFeed(options_, network_, *inputs_.valid, stop_,

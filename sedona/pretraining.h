@@ -26,6 +26,9 @@ struct PretrainingStep {
   training::Score valid;  // of the first validation batch, then
 };
 
+// The learning rate of iteration t.
+double PretrainingRate(const Options& options, int64_t t);
+
 class Pretraining {
  public:
   // All of them must outlive it.

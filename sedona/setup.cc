@@ -27,7 +27,7 @@ constexpr double kMultiStepFactor = 0.1;
 absl::StatusOr<Setup> ReadSetup(Task task,
                                 const cli::ParsedArguments& arguments) {
   Setup setup;
-  ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments));
+  ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments, task));
   ALTPROP_ASSIGN_OR_RETURN(const training::RunOptions run,
                            training::RunOptionsFromFlags());
   ALTPROP_ASSIGN_OR_RETURN(setup.start, training::ReadStart(run.resume));

@@ -9,6 +9,7 @@
 #include "ATen/ops/empty.h"
 #include "ATen/ops/isfinite.h"
 #include "ATen/ops/tensor.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -129,7 +130,8 @@ std::string ShapeText(const at::Tensor& matrix) {
 
 }  // namespace
 
-absl::StatusOr<Variables> ReadVariables(const std::string& folder) {
+absl::StatusOr<Variables> ReadVariables(const std::string& folder,
+                                        bool with_beta) {
   Variables variables;
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
@@ -148,6 +150,11 @@ absl::StatusOr<Variables> ReadVariables(const std::string& folder) {
         "resnet152)"));
   }
   ALTPROP_ASSIGN_OR_RETURN(variables.alpha, ReadMatrix(folder, "alpha"));
+  if (!with_beta) {
+    variables.beta =
+        at::zeros({variables.alpha.size(0), 0}, variables.alpha.options());
+    return variables;
+  }
   ALTPROP_ASSIGN_OR_RETURN(variables.beta, ReadMatrix(folder, "beta"));
   return variables;
 }

@@ -23,7 +23,8 @@ struct Variables {
 // resnet152) stands for the variables that the authors published, which are
 // part of the program. Errors name the file: no such folder, not a matrix of
 // finite numbers.
-absl::StatusOr<Variables> ReadVariables(const std::string& folder);
+absl::StatusOr<Variables> ReadVariables(const std::string& folder,
+                                        bool with_beta = true);
 
 // Whether they are for `units` units with `candidates` auxiliary networks each;
 // the error names the folder and what was expected. `with_beta` false: beta is

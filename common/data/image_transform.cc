@@ -310,7 +310,7 @@ absl::Status PlainWindow(absl::string_view bytes, const std::string& path,
 
 bool ImageTransform::random() const {
   return flip || rotation != 0 || kind == Kind::kRandomCrop ||
-         kind == Kind::kRandomResizedCrop ||
+         kind == Kind::kResizeRandomCrop || kind == Kind::kRandomResizedCrop ||
          kind == Kind::kDaliRandomResizedCrop;
 }
 
@@ -361,6 +361,14 @@ ImageTransform CenterCropTransform(int64_t size) {
   return t;
 }
 
+ImageTransform ResizeRandomCropTransform(int64_t size, int64_t resize) {
+  CHECK_GE(resize, size);
+  ImageTransform t = EvalTransform(size, resize);
+  t.kind = Kind::kResizeRandomCrop;
+  t.flip = true;
+  return t;
+}
+
 absl::StatusOr<Geometry> DrawGeometry(const ImageTransform& transform,
                                       const ImageSize& image,
                                       CounterRandom random) {
@@ -389,6 +397,10 @@ absl::StatusOr<Geometry> DrawGeometry(const ImageTransform& transform,
       g.resized =
           ShorterSide(image, t.resize, t.kind == Kind::kDaliResizeCenterCrop);
       CentreWindow(t, g);
+      break;
+    case Kind::kResizeRandomCrop:
+      g.resized = ShorterSide(image, t.resize, /*dali=*/false);
+      RandomWindow(t, g, random);
       break;
     case Kind::kRandomCrop:
       RandomWindow(t, g, random);

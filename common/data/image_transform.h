@@ -37,6 +37,10 @@ struct ImageTransform {
     kResizeCenterCrop,
     // The same as DALI rounds: both to nearest, half away from zero.
     kDaliResizeCenterCrop,
+    // The shorter side to `resize` pixels (at least `size`), then a square at
+    // a random position. An image whose shorter side is `resize` stays as it
+    // is.
+    kResizeRandomCrop,
     // A square at a random position, of the image as it is.
     kRandomCrop,
     // The central square of the image as it is (offsets half to even).
@@ -44,9 +48,9 @@ struct ImageTransform {
   };
 
   Kind kind = Kind::kResizeCenterCrop;
-  int64_t size = 224;    // of the square
-  int64_t resize = 256;  // shorter side; k...ResizeCenterCrop only
-  double min_area = 0.08, max_area = 1;             // fractions of the image
+  int64_t size = 224;                    // of the square
+  int64_t resize = 256;                  // shorter side; kinds that set it
+  double min_area = 0.08, max_area = 1;  // fractions of the image
   double min_ratio = 3.0 / 4, max_ratio = 4.0 / 3;  // width / height
   bool flip = false;    // mirrored with probability 1/2
   double rotation = 0;  // degrees; k...Crop without resizing: an angle uniform
@@ -74,6 +78,10 @@ ImageTransform DaliEvalTransform(int64_t size = 224, int64_t resize = 256);
 ImageTransform RandomCropTransform(int64_t size, int64_t pad = 0,
                                    double rotation = 0);
 ImageTransform CenterCropTransform(int64_t size);
+// The shorter side to `resize` pixels, then a random square, mirrored half the
+// time: what EvalTransform takes the centre of.
+ImageTransform ResizeRandomCropTransform(int64_t size = 224,
+                                         int64_t resize = 256);
 
 // One transform of one image: `source` is resized to `resized`, and the window
 // of size x size pixels at (left, top) of that is the input. Outside is black.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -189,6 +190,79 @@ TEST(DrawGeometry, CutsTheCentreHalfToEven) {
            {341, 58}, {257, 16}, {299, 38}, {224, 0}}) {
     EXPECT_EQ(DrawGeometry(transform, {side, 256}, Draws(0))->left, offset);
     EXPECT_EQ(DrawGeometry(transform, {256, side}, Draws(0))->top, offset);
+  }
+}
+
+TEST(DrawGeometry, ResizesBeforeARandomWindow) {
+  const ImageTransform transform = ResizeRandomCropTransform(224, 256);
+  EXPECT_TRUE(transform.random());
+  for (const auto& [image, resized] :
+       std::vector<std::pair<ImageSize, ImageSize>>{
+           {{64, 64}, {256, 256}},
+           {{500, 375}, {341, 256}},  // 341.33
+           {{375, 500}, {256, 341}},
+           {{256, 300}, {256, 300}},
+           {{1, 7}, {256, 1792}}}) {
+    int64_t least_left = 1000, most_left = 0, least_top = 1000, most_top = 0;
+    int flips = 0;
+    constexpr int kDraws = 2000;
+    for (int i = 0; i < kDraws; ++i) {
+      const auto g = DrawGeometry(transform, image, Draws(i));
+      ASSERT_TRUE(g.ok()) << g.status();
+      EXPECT_EQ(g->resized.width, resized.width);
+      EXPECT_EQ(g->resized.height, resized.height);
+      EXPECT_EQ(g->source.width, image.width);
+      EXPECT_EQ(g->source.height, image.height);
+      least_left = std::min(least_left, g->left);
+      most_left = std::max(most_left, g->left);
+      least_top = std::min(least_top, g->top);
+      most_top = std::max(most_top, g->top);
+      flips += g->flip ? 1 : 0;
+    }
+    EXPECT_GE(least_left, 0);
+    EXPECT_GE(least_top, 0);
+    EXPECT_LE(most_left, resized.width - 224);
+    EXPECT_LE(most_top, resized.height - 224);
+    // Every position of the shorter side comes up; of the others nearly all.
+    EXPECT_LE(least_left, (resized.width - 224) / 50);
+    EXPECT_GE(most_left, (resized.width - 224) * 49 / 50);
+    EXPECT_LE(least_top, (resized.height - 224) / 50);
+    EXPECT_GE(most_top, (resized.height - 224) * 49 / 50);
+    EXPECT_NEAR(flips, kDraws / 2, 90);
+  }
+}
+
+// The window is one of the image that EvalTransform resizes: a square of the
+// whole resized image, then cut by hand.
+TEST(ApplyGeometry, CutsARandomWindowOfTheResizedImage) {
+  constexpr int64_t kSize = 48, kResize = 64;
+  const ImageTransform random = ResizeRandomCropTransform(kSize, kResize);
+  // Side and the stored image's: enlarged, shrunk, and left alone.
+  for (const int64_t side : {int64_t{16}, int64_t{150}, kResize}) {
+    const std::string bytes = PngBytes(TestPicture(side, side));
+    const std::vector<uint8_t> whole =
+        Input(bytes, EvalTransform(kResize, kResize));
+    if (side == kResize) {
+      const Image picture = TestPicture(side, side);
+      for (int64_t i = 0; i < side * side; ++i) {
+        ASSERT_EQ(whole[i], picture.rgbx[i * 4]);
+      }
+    }
+    for (uint64_t sample = 0; sample < 8; ++sample) {
+      const auto g = DrawGeometry(random, {side, side}, Draws(sample));
+      ASSERT_TRUE(g.ok());
+      std::vector<uint8_t> expected;
+      for (int64_t c = 0; c < 3; ++c) {
+        for (int64_t y = 0; y < kSize; ++y) {
+          const auto row = whole.begin() + (c * kResize + g->top + y) * kResize;
+          expected.insert(expected.end(), row + g->left, row + g->left + kSize);
+        }
+      }
+      if (g->flip) expected = Mirrored(expected, kSize);
+      EXPECT_EQ(Input(bytes, random, sample), expected) << side;
+      if (side != kResize) continue;
+      EXPECT_EQ(Input(bytes, RandomCropTransform(kSize), sample), expected);
+    }
   }
 }
 
