@@ -285,7 +285,7 @@ absl::Status TrainRun(const Options& given, const training::Start& start) {
       training::Record::Create(HowToRecord(o, start, images), o.run, at));
   Run run{o, images, network, learner, at, sums, *record, stop};
 
-  const absl::Status trained = Train(run);
+  absl::Status trained = Train(run);
   if (absl::IsCancelled(trained)) return trained;
   if (!trained.ok()) {
     // The first error is the one to tell.

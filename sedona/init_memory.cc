@@ -132,7 +132,7 @@ absl::Status PretrainRun(const Options& o, const Start& start, Inputs& inputs) {
                  inputs.train->batches()));
   Run run{o, inputs, network, optimizer, memory, at, *record, stop};
   ALTPROP_RETURN_IF_ERROR(Restore(start, run));
-  const absl::Status trained = Train(run);
+  absl::Status trained = Train(run);
   if (absl::IsCancelled(trained)) return trained;
   if (!trained.ok()) {
     record->Report(RunState::kStopped, trained.message()).IgnoreError();

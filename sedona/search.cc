@@ -409,7 +409,7 @@ absl::Status SearchRun(const Options& o, const Start& start, Inputs& inputs) {
     const absl::Status loaded = Load(start.checkpoint, start.file, s);
     if (!loaded.ok()) return Annotate(loaded, start.file);
   }
-  const absl::Status searched = Run(s);
+  absl::Status searched = Run(s);
   if (absl::IsCancelled(searched)) return searched;
   if (!searched.ok()) {
     record->Report(RunState::kStopped, searched.message()).IgnoreError();

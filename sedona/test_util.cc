@@ -101,7 +101,8 @@ void FillByHash(Network& network) {
     if (!parameter) return;
     const at::Tensor v = HashUniform(tensor.numel(), t++) - 0.5;
     if (tensor.dim() >= 2) {
-      const auto fan_in = static_cast<double>(tensor.numel() / tensor.size(0));
+      const int64_t weights = tensor.numel() / tensor.size(0);
+      const auto fan_in = static_cast<double>(weights);
       tensor.copy_(
           (v * (std::sqrt(12.0) * std::sqrt(2 / fan_in))).view(tensor.sizes()));
     } else {
