@@ -142,7 +142,7 @@ std::vector<StepScore> GreedyTrainer::RunThreads(int64_t first, int64_t last,
         static_cast<size_t>(options_.queue_size)));
   }
   const int all = at::get_num_threads();
-  const int share = std::max(1, all / static_cast<int>(k));
+  const int share = std::max(1, all / std::max(1, static_cast<int>(k)));
   // A row per block: its thread alone writes it.
   std::vector<std::vector<double>> losses(k);
   std::vector<training::Score> heads;

@@ -54,7 +54,7 @@ bool IsFolder(const std::string& path) {
 // The authors' programs keep each data set in a folder of its name below the
 // root, theirs with '-' for '_'.
 std::string RootOf(const Options& o) {
-  for (std::string name : {o.dataset, std::string("tiny-imagenet")}) {
+  for (const std::string& name : {o.dataset, std::string("tiny-imagenet")}) {
     if (name == "tiny-imagenet" && o.dataset != "tiny_imagenet") continue;
     const std::string below = absl::StrCat(o.run.data_root, "/", name);
     if (IsFolder(below)) return below;
@@ -193,7 +193,7 @@ Feed::Feed(data::ImageSet set, Picture picture, FeedOptions options,
     : set_(std::move(set)),
       stored_(true),
       picture_(std::move(picture)),
-      options_(std::move(options)),
+      options_(options),
       dtype_(dtype),
       device_(device) {}
 
@@ -203,7 +203,7 @@ Feed::Feed(data::ImageList list, Picture picture, FeedOptions options,
     : list_(std::move(list)),
       stored_(false),
       picture_(std::move(picture)),
-      options_(std::move(options)),
+      options_(options),
       dtype_(dtype),
       device_(device),
       workers_(workers),

@@ -64,14 +64,16 @@ struct Matrix {
   int64_t channels, rows;
 };
 
-// Two sums per channel over all rows: `add(task, first, second)` adds a task's.
+// Two sums per channel over all rows: `add(task, scratch, first, second)` adds
+// a task's.
 template <typename Add>
 std::pair<Doubles, Doubles> Sums(const Matrix& m, const Add& add) {
   const int64_t channels = m.channels;
   Doubles parts(2 * channels * m.tasks());
   m.Each([&](int64_t task) {
+    Floats scratch(2 * channels);
     double* part = parts.data() + 2 * channels * task;
-    add(task, part, part + channels);
+    add(task, scratch.data(), part, part + channels);
   });
   Doubles first(channels), second(channels);
   for (int64_t task = 0; task < m.tasks(); ++task) {
@@ -110,8 +112,8 @@ ForwardResult ForwardCpu(const at::Tensor& x, const at::Tensor& weight,
   // The first row, so that the squares do not cancel.
   const Floats shift(in, in + m.channels);
   const auto [sum, square] =
-      Sums(m, [&](int64_t task, double* first, double* second) {
-        kernels.moments(block(task), shift.data(), first, second);
+      Sums(m, [&](int64_t task, float* scratch, double* first, double* second) {
+        kernels.moments(block(task), shift.data(), scratch, first, second);
       });
 
   at::Tensor mean = at::empty({m.channels}, x.options());
@@ -167,8 +169,8 @@ BackwardResult BackwardCpu(const at::Tensor& dy, const at::Tensor& x,
   };
 
   const auto [sum, product] =
-      Sums(m, [&](int64_t task, double* first, double* second) {
-        kernels.reduce(block(task), Data(mean), first, second);
+      Sums(m, [&](int64_t task, float* scratch, double* first, double* second) {
+        kernels.reduce(block(task), Data(mean), scratch, first, second);
       });
   at::Tensor dweight = at::empty_like(weight), dbias = at::empty_like(weight);
   // dx = w inv (dz - sum / n - (x - mean) inv^2 product / n)

@@ -28,15 +28,17 @@ struct Backward {
 
 struct Kernels {
   const char* name;  // as at::get_cpu_capability() has it
-  // sum[c] += x - shift[c], square[c] += (x - shift[c])^2.
-  void (*moments)(const Forward& block, const float* shift, double* sum,
-                  double* square);
+  // sum[c] += x - shift[c], square[c] += (x - shift[c])^2. `part`: scratch,
+  // [2 channels].
+  void (*moments)(const Forward& block, const float* shift, float* part,
+                  double* sum, double* square);
   // y = x scale[c] + offset[c] + shortcut, rectified or not.
   void (*apply)(const Forward& block, const float* scale, const float* offset,
                 bool relu);
-  // sum[c] += dz, product[c] += dz (x - mean[c]).
-  void (*reduce)(const Backward& block, const float* mean, double* sum,
-                 double* product);
+  // sum[c] += dz, product[c] += dz (x - mean[c]). `part`: scratch, [2
+  // channels].
+  void (*reduce)(const Backward& block, const float* mean, float* part,
+                 double* sum, double* product);
   // dx = dz a[c] + (x - mean[c]) b[c] + d[c], dshortcut = dz.
   void (*gradient)(const Backward& block, const float* mean, const float* a,
                    const float* b, const float* d);

@@ -1,10 +1,12 @@
 // Included once per instruction set, with ALTPROP_KERNELS defined as the name
 // of the table and ALTPROP_CAPABILITY as its processor's. The compiler makes
-// vectors of the loops over channels.
+// vectors of the loops over channels. Everything is in an unnamed namespace and
+// uses no library templates, so that no function compiled for a newer
+// instruction set can be linked into code for an older one.
 
-#include <algorithm>
+// NOLINTBEGIN(google-build-namespaces,misc-definitions-in-headers)
+
 #include <cstdint>
-#include <vector>
 
 #include "common/kernels/batch_norm_kernel.h"
 
@@ -15,17 +17,14 @@ namespace {
 constexpr int64_t kRows = 64;
 
 // Adds float sums over at most kRows rows to double ones. `add(row, first,
-// second)`: what one row adds.
+// second)`: what one row adds. `part`: scratch for 2 channels floats.
 template <typename Add>
-void SumRows(int64_t rows, int64_t channels, double* first, double* second,
-             const Add& add) {
-  std::vector<float> part(2 * channels);
+void SumRows(int64_t rows, int64_t channels, float* part, double* first,
+             double* second, const Add& add) {
   for (int64_t begin = 0; begin < rows; begin += kRows) {
-    std::fill(part.begin(), part.end(), 0.0F);
-    const int64_t end = std::min(rows, begin + kRows);
-    for (int64_t r = begin; r < end; ++r) {
-      add(r, part.data(), part.data() + channels);
-    }
+    for (int64_t i = 0; i < 2 * channels; ++i) part[i] = 0;
+    const int64_t end = begin + kRows < rows ? begin + kRows : rows;
+    for (int64_t r = begin; r < end; ++r) add(r, part, part + channels);
     for (int64_t c = 0; c < channels; ++c) {
       first[c] += part[c];
       second[c] += part[channels + c];
@@ -33,10 +32,10 @@ void SumRows(int64_t rows, int64_t channels, double* first, double* second,
   }
 }
 
-void Moments(const Forward& block, const float* shift, double* sum,
+void Moments(const Forward& block, const float* shift, float* part, double* sum,
              double* square) {
   const int64_t channels = block.channels;
-  SumRows(block.rows, channels, sum, square,
+  SumRows(block.rows, channels, part, sum, square,
           [&](int64_t r, float* __restrict first, float* __restrict second) {
             const float* __restrict x = block.x + r * channels;
             for (int64_t c = 0; c < channels; ++c) {
@@ -82,10 +81,10 @@ inline float Pass(const float* dy, const float* y, int64_t c) {
 }
 
 template <bool kRelu>
-void ReduceRows(const Backward& block, const float* mean, double* sum,
-                double* product) {
+void ReduceRows(const Backward& block, const float* mean, float* part,
+                double* sum, double* product) {
   const int64_t channels = block.channels;
-  SumRows(block.rows, channels, sum, product,
+  SumRows(block.rows, channels, part, sum, product,
           [&](int64_t r, float* __restrict first, float* __restrict second) {
             const float* __restrict dy = block.dy + r * channels;
             const float* __restrict y =
@@ -99,10 +98,10 @@ void ReduceRows(const Backward& block, const float* mean, double* sum,
           });
 }
 
-void Reduce(const Backward& block, const float* mean, double* sum,
+void Reduce(const Backward& block, const float* mean, float* part, double* sum,
             double* product) {
-  (block.y != nullptr ? ReduceRows<true> : ReduceRows<false>)(block, mean, sum,
-                                                              product);
+  (block.y != nullptr ? ReduceRows<true> : ReduceRows<false>)(block, mean, part,
+                                                              sum, product);
 }
 
 template <bool kRelu, bool kShortcut>
@@ -143,3 +142,5 @@ extern const Kernels ALTPROP_KERNELS = {ALTPROP_CAPABILITY, Moments, Apply,
                                         Reduce, Gradient};
 
 }  // namespace altprop::kernels::batch_norm
+
+// NOLINTEND(google-build-namespaces,misc-definitions-in-headers)
