@@ -210,7 +210,7 @@ bool IsNetworkName(const std::string& name) {
   return false;
 }
 
-Network MakeNamed(const std::string& name, at::Generator generator) {
+Network MakeNamed(const std::string& name, const at::Generator& generator) {
   if (name == "300") return MakeMlp(name, {784, 300, 100, 10}, generator);
   if (name == "784") return MakeMlp(name, {784, 784, 784, 10}, generator);
   if (name == "784x100") return MakeMlp(name, {784, 784, 100, 10}, generator);

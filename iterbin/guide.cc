@@ -20,6 +20,7 @@
 #include "iterbin/flags.h"
 #include "iterbin/orders.h"
 #include "iterbin/sensitivity.h"
+#include "iterbin/shared_flags.h"
 #include "iterbin/train.h"
 
 ABSL_FLAG(int64_t, sensitivity_epochs, 0,
@@ -104,6 +105,7 @@ std::string GuideFolder(const Options& options) {
 
 absl::StatusOr<Options> ReadGuideOptions(
     const cli::ParsedArguments& arguments) {
+  ALTPROP_RETURN_IF_ERROR(CheckOneProcess());
   ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments, /*resumes=*/false));
   ALTPROP_ASSIGN_OR_RETURN(Options options, OptionsFromFlags());
   if (options.mode != Mode::kLayer) {

@@ -1,6 +1,7 @@
 #include "iterbin/imagenet.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -28,6 +29,8 @@
 #include "iterbin/run_log.h"
 #include "iterbin/schedule.h"
 #include "iterbin/score.h"
+#include "iterbin/shared_flags.h"
+#include "iterbin/torch_optimizer.h"
 
 namespace altprop::iterbin {
 namespace {
@@ -154,10 +157,11 @@ double BestPercent(const Run& run) {
 // The authors' files, after epoch `at.epoch` - 1.
 absl::Status SaveAuthors(const Run& run, bool best) {
   const State& s = run.state;
-  const Dict root{{"epoch", s.at.epoch},
-                  {"state_dict", training::ModelDict(s.network.entries())},
-                  {"best_acc1", BestPercent(run)},
-                  {"optimizer", s.optimizer.State()}};
+  const Dict root{
+      {"epoch", s.at.epoch},
+      {"state_dict", training::ModelDict(s.network.entries())},
+      {"best_acc1", BestPercent(run)},
+      {"optimizer", TorchState(s.optimizer, SgdSettings(run.o.momentum))}};
   std::vector<std::string> names = {"checkpoint.pth.tar"};
   if (best) names.emplace_back("model_best.pth.tar");
   const int64_t interval = run.o.checkpoint_interval;
@@ -323,18 +327,31 @@ absl::Status Train(Run& run) {
 
 // ---- Before and after ----
 
-// A file of the authors' program: the next epoch, weights, optimizer, best.
+// A file of the authors' program, not a checkpoint of ours.
+bool IsAuthors(const Start& start) {
+  return start.resumes() && start.checkpoint.Find("state_dict") != nullptr;
+}
+
+// In percent; a number, or a tensor of one element as the authors' program
+// writes. 0: none.
+double BestAccuracy(const Value& checkpoint) {
+  const absl::StatusOr<at::Tensor> tensor = checkpoint.GetTensor("best_acc1");
+  const double best = tensor.ok() && tensor->numel() == 1
+                          ? tensor->item().toDouble()
+                          : checkpoint.GetDouble("best_acc1").value_or(0);
+  return best >= 0 && best <= 100 ? best : 0;
+}
+
+// The next epoch, weights, optimizer, best.
 absl::Status LoadAuthors(const Start& start, int64_t val_images, State& s) {
   ALTPROP_RETURN_IF_ERROR(training::CopyParameters(
       *start.checkpoint.Find("state_dict"), start.file, s.network.entries()));
   const absl::StatusOr<int64_t> epoch = start.checkpoint.GetInt("epoch");
   if (!epoch.ok()) return Annotate(epoch.status(), start.file);
   s.at.epoch = *epoch;
-  const absl::StatusOr<double> best = start.checkpoint.GetDouble("best_acc1");
-  if (best.ok()) {
-    s.at.best_correct =
-        static_cast<int64_t>(*best / 100 * static_cast<double>(val_images));
-  }
+  // To the nearest: the percentage of a count is not exact.
+  s.at.best_correct = std::llround(BestAccuracy(start.checkpoint) / 100 *
+                                   static_cast<double>(val_images));
   return training::LoadOptimizer(start, s.optimizer);
 }
 
@@ -351,7 +368,7 @@ absl::StatusOr<State> MakeState(const ImageNetOptions& o, const Start& start,
     if (o.reverse) state.order = Reversed(state.order);
   }
   state.at.epoch = o.start_epoch;
-  if (start.resumes() && start.checkpoint.Find("state_dict") != nullptr) {
+  if (IsAuthors(start)) {
     ALTPROP_RETURN_IF_ERROR(LoadAuthors(start, val_images, state));
     return state;
   }
@@ -399,11 +416,13 @@ training::RecordOptions RecordOptionsOf(const ImageNetOptions& o,
                                         const Start& start, bool binary,
                                         int64_t batches) {
   training::RecordOptions options;
-  if (!start.resumes()) options.directory.path = RunFolder(o);
+  // A checkpoint of ours goes on where it lies, unless LOGDIR is given.
+  options.directory.path = RunFolder(o);
   options.directory.method = "iterbin";
   options.directory.name = absl::StrCat(o.dataset, "-", ExperimentName(o));
   options.directory.flags = cli::FlagValues(ImageNetProgram(binary));
-  options.directory.resumed_from = start.file;
+  if (!IsAuthors(start)) options.directory.resumed_from = start.file;
+  options.directory.files = {"log.txt", "*.tar"};
   options.title =
       absl::StrCat("Iterative layer binarization: ResNet-21 on ", o.dataset);
   options.subtitle =
@@ -439,10 +458,9 @@ int64_t Limited(const ImageNetOptions& o, int64_t batches) {
 // program sets none before it validates, and so scores the masters.
 absl::Status EvaluateOnly(Run& run) {
   const State& s = run.state;
-  const Flags flags =
-      run.o.semantics == Semantics::kReference && !run.o.all_binary
-          ? Flags(s.network.layers.size(), false)
-          : FlagsOf(run.o, s, LastTrained(s.at));
+  const Flags flags = run.o.semantics == Semantics::kReference
+                          ? Flags(s.network.layers.size(), false)
+                          : FlagsOf(run.o, s, LastTrained(s.at));
   return Validate(run, flags).status();
 }
 
@@ -469,6 +487,7 @@ absl::Status TrainRun(Run& run) {
 }  // namespace
 
 absl::Status ImageNetMain(const cli::ParsedArguments& arguments, bool binary) {
+  ALTPROP_RETURN_IF_ERROR(CheckOneProcess());
   ALTPROP_ASSIGN_OR_RETURN(const training::RunOptions first,
                            training::RunOptionsFromFlags());
   ALTPROP_ASSIGN_OR_RETURN(const Start start,
@@ -493,7 +512,7 @@ absl::Status ImageNetMain(const cli::ParsedArguments& arguments, bool binary) {
         record,
         training::Record::Create(RecordOptionsOf(o, start, binary, batches),
                                  o.run, state.at));
-    log.Open(record->File("log.txt"), start.resumes());
+    log.Open(record->File("log.txt"), start.resumes() && !IsAuthors(start));
   }
   log.Print(absl::StrCat("Hardware: ", o.run.device.str()));
   log.Print(o.binarize ? "=> creating model binarized resnet18"

@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "ATen/ops/equal.h"
+#include "ATen/ops/scalar_tensor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/testing/files.h"
+#include "common/testing/subprocess.h"
 #include "common/training/checkpoint.h"
 #include "gtest/gtest.h"
 #include "iterbin/program_test_util.h"
@@ -92,6 +94,22 @@ TEST(ImageNet, TrainsLayerByLayer) {
     scores.push_back(evaluated.out.substr(loss, 15));
   }
   EXPECT_NE(scores[0], scores[1]);
+  // Also where all are binary: reference scores the masters.
+  std::string masters;
+  for (const char* semantics : {"corrected", "reference"}) {
+    const auto evaluated =
+        RunTool("main_imagenet_binary",
+                {"iterbin/testdata/images", "--image_size=64", "--batch-size=4",
+                 "--evaluate", "--threads=1", "--binarize", "--all-binary",
+                 "--init_from=" + run + "/checkpoint.pt",
+                 absl::StrCat("--semantics=", semantics)});
+    ASSERT_EQ(evaluated.exit_code, 0) << evaluated.err;
+    const size_t loss = evaluated.out.find("Loss ");
+    ASSERT_NE(loss, std::string::npos) << evaluated.out;
+    masters = evaluated.out.substr(loss, 15);
+    EXPECT_EQ(masters == scores[1], semantics == std::string("reference"))
+        << masters << " " << scores[1];
+  }
 }
 
 TEST(ImageNet, ResumesToTheSameBytes) {
@@ -133,6 +151,74 @@ TEST(ImageNet, ResumesFromTheAuthorsFiles) {
   EXPECT_TRUE(absl::StrContains(result.out, "Epoch 1 LR 0.001"));
 }
 
+// A run that goes on from a file of the authors' is one of its own; so is one
+// of ours with LOGDIR. Nothing is written to where the file lies.
+TEST(ImageNet, ResumedRunsWriteUnderTheLogFolder) {
+  const std::string folder = testing::NewFolder("apart");
+  const std::string first = folder + "/first";
+  ASSERT_EQ(RunTool("main_imagenet_float",
+                    Arguments(first, {"--save-checkpoint", "--epochs=1"}))
+                .exit_code,
+            0);
+  const std::string ours = ReadFile(first + "/checkpoint.pt");
+  const std::string theirs = ReadFile(first + "/checkpoint.pth.tar");
+  const std::string metrics = ReadFile(first + "/metrics.jsonl");
+  for (const char* file : {"checkpoint.pth.tar", "checkpoint.pt"}) {
+    const std::string logs = absl::StrCat(folder, "/from-", file);
+    // The list before DATA and LOGDIR, as the authors' scripts have it.
+    const auto result =
+        RunTool("main_imagenet_float",
+                {"--resume", absl::StrCat(first, "/", file), "--image_size=64",
+                 "--batch-size=4", "--epochs=2", "--lr=0.01", "--threads=1",
+                 "--save-checkpoint", "--lr-milestones", "[1]",
+                 "iterbin/testdata/images", logs});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(absl::StrContains(result.out, "Epoch 1 LR 0.001"));
+    EXPECT_TRUE(absl::StrContains(
+        result.out, absl::StrCat("run directory: ", logs, "/lr0.01-ep2_20")))
+        << result.out;
+  }
+  EXPECT_TRUE(ReadFile(first + "/checkpoint.pt") == ours);
+  EXPECT_TRUE(ReadFile(first + "/checkpoint.pth.tar") == theirs);
+  EXPECT_EQ(ReadFile(first + "/metrics.jsonl"), metrics);
+}
+
+// best_acc1 as a tensor of one element, and to the nearest image: 1 of 6 is
+// 16.66..., a little less than it in single precision.
+TEST(ImageNet, ReadsTheAuthorsBestAccuracy) {
+  const std::string folder = testing::NewFolder("best");
+  ASSERT_EQ(
+      RunTool("main_imagenet_float",
+              Arguments(folder + "/first", {"--save-checkpoint", "--epochs=1"}))
+          .exit_code,
+      0);
+  auto root = training::LoadCheckpoint(folder + "/first/checkpoint.pth.tar");
+  ASSERT_TRUE(root.ok()) << root.status();
+  const auto settings =
+      root->Find("optimizer")->Find("param_groups")->list()->front();
+  EXPECT_EQ(*settings.GetDouble("momentum"), 0.9);
+  const int64_t images = 6;
+  for (const int64_t correct : {1, 5}) {
+    training::Dict entries = *root->dict();
+    for (auto& [key, value] : entries) {
+      if (key != "best_acc1") continue;
+      value = at::scalar_tensor(static_cast<float>(correct) * 100 /
+                                static_cast<float>(images));
+    }
+    const std::string file = folder + "/theirs.tar";
+    ASSERT_TRUE(training::SaveCheckpoint(file, entries).ok());
+    // No epoch is left to train.
+    const std::string run = absl::StrCat(folder, "/run", correct);
+    const auto result =
+        RunTool("main_imagenet_float",
+                Arguments(run, {"--resume", file, "--epochs=1"}));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const auto end = training::LoadCheckpoint(run + "/checkpoint.pt");
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_EQ(*end->Find("best")->GetInt("correct"), correct);
+  }
+}
+
 TEST(ImageNet, NamesTheFolderAndDryRuns) {
   const std::string logs = testing::NewFolder("named");
   const auto result =
@@ -156,6 +242,10 @@ TEST(ImageNet, BadInput) {
                 exit_code, words);
   };
   fails({"--world-size=2"}, 2, {"--world_size=2", "one device"});
+  ExpectError(
+      testing::RunProgram(Command("main_imagenet_float", Arguments(run)),
+                          {{"WORLD_SIZE", "4"}}),
+      2, {"WORLD_SIZE=4", "one process"});
   fails({"--multiprocessing-distributed"}, 2, {"one device"});
   fails({"--lr-milestones", "[5,5]"}, 2, {"--lr_milestones=[5,5]"});
   fails({"--dataset=mnist"}, 2, {"--dataset=mnist", "imagenet"});

@@ -10,6 +10,7 @@
 #include "common/training/start.h"
 #include "iterbin/flags.h"
 #include "iterbin/sensitivity.h"
+#include "iterbin/shared_flags.h"
 #include "iterbin/state.h"
 #include "iterbin/train.h"
 
@@ -17,6 +18,7 @@ namespace altprop::iterbin {
 namespace {
 
 absl::Status Main(const cli::ParsedArguments& arguments) {
+  ALTPROP_RETURN_IF_ERROR(CheckOneProcess());
   ALTPROP_ASSIGN_OR_RETURN(const training::RunOptions run,
                            training::RunOptionsFromFlags());
   ALTPROP_RETURN_IF_ERROR(ApplyDefaults(arguments, !run.resume.empty()));

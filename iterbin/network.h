@@ -75,7 +75,7 @@ Network MakeResNet21(at::Generator generator);
 
 // 300 (784-300-100-10), 784 (784-784-784-10), vgg5, vgg9, resnet20, resnet21.
 // 784-784-100-10 as the paper's text has it is "784x100". CHECKs the name.
-Network MakeNamed(const std::string& name, at::Generator generator);
+Network MakeNamed(const std::string& name, const at::Generator& generator);
 bool IsNetworkName(const std::string& name);
 
 // What a forward pass computes with.

@@ -132,6 +132,15 @@ bool Exists(const std::string& path) {
   return stat(path.c_str(), &info) == 0;
 }
 
+// Whether `file`, which is not there, may stand for a published order: a bare
+// name, or in the folder where the authors' files lie. Any other path is one
+// that somebody meant.
+bool MayBePublished(absl::string_view file) {
+  absl::ConsumePrefix(&file, "./");
+  absl::ConsumePrefix(&file, "models/");
+  return !absl::StrContains(file, '/');
+}
+
 // The tag of a published file's name, or the name itself.
 std::string TagOf(absl::string_view name, const std::string& family) {
   absl::ConsumePrefix(&name, absl::StrCat(family, "_layers_"));
@@ -177,7 +186,7 @@ std::vector<std::string> PublishedTags(const std::string& name) {
 
 LayerOrder PublishedOrder(const std::string& name, const std::string& tag) {
   const Family& family = FamilyNamed(name);
-  const LayerOrder forward = ForwardOrder(family.layers);
+  LayerOrder forward = ForwardOrder(family.layers);
   if (tag == "forward") return forward;
   if (tag == "reverse") return Reversed(forward);
   if (family.ascend.empty()) return FromDigits(tag, family.layers);
@@ -234,7 +243,7 @@ absl::StatusOr<LayerOrder> ReadOrder(const std::string& file,
     const std::string family = OrderFamily(network.name);
     const LayerOrder published =
         PublishedOrder(family, TagOf(BaseName(file), family));
-    if (!published.empty()) return published;
+    if (MayBePublished(file) && !published.empty()) return published;
     return absl::NotFoundError(absl::StrCat(
         file, ": no such file, nor a published order of ", network.name, ": ",
         absl::StrJoin(PublishedTags(family), ", ")));

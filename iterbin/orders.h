@@ -50,8 +50,8 @@ absl::StatusOr<LayerOrder> ParseOrder(const std::string& text,
                                       const Network& network);
 
 // The order in `file` (as typed; relative to where the user stands). Where
-// there is no such file, the last part of its name may be that of a published
-// order of this network, or a tag.
+// there is no such file, its name may be that of a published order of this
+// network, or a tag, alone or in ./models/; any other path is an error.
 absl::StatusOr<LayerOrder> ReadOrder(const std::string& file,
                                      const Network& network);
 

@@ -39,8 +39,7 @@ double MultiStepRate(double base, const std::vector<int64_t>& milestones,
   for (size_t i = 0; i < sorted.size();) {
     size_t same = i;
     while (same < sorted.size() && sorted[same] == sorted[i]) ++same;
-    // A milestone before the first epoch is never met.
-    if (sorted[i] >= 1 && sorted[i] <= epoch) {
+    if (sorted[i] <= epoch) {
       rate *= std::pow(gamma, static_cast<double>(same - i));
     }
     i = same;

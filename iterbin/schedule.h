@@ -31,7 +31,8 @@ LayerOrder Reversed(const LayerOrder& order);
 
 // MNIST and CIFAR-10: the schedule advances before an epoch, so a milestone m
 // takes effect in the 1-based epoch m. Repeated multiplication by gamma, one
-// that is listed n times multiplies by gamma^n at once.
+// that is listed n times multiplies by gamma^n at once. Milestone 0 has its
+// effect before the first epoch.
 double MultiStepRate(double base, const std::vector<int64_t>& milestones,
                      double gamma, int64_t epoch);
 

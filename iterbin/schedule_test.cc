@@ -141,6 +141,9 @@ TEST(Schedule, WorkedCases) {
   EXPECT_EQ(MultiStepRate(0.1, {1000, 1100}, 0.1, 1000), 0.010000000000000002);
   EXPECT_EQ(MultiStepRate(0.1, {1000, 1100}, 0.1, 1100), 0.0010000000000000002);
   EXPECT_EQ(PowerRate(0.01, {42, 57}, 57), 0.00010000000000000002);
+  // Milestone 0 counts from the first epoch on.
+  EXPECT_DOUBLE_EQ(MultiStepRate(1, {0, 3}, 0.5, 1), 0.5);
+  EXPECT_DOUBLE_EQ(MultiStepRate(1, {0, 3}, 0.5, 3), 0.25);
   // A milestone twice is gamma squared at once.
   EXPECT_DOUBLE_EQ(MultiStepRate(1, {3, 3}, 0.5, 3), 0.25);
   EXPECT_DOUBLE_EQ(MultiStepRate(1, {3, 3}, 0.5, 2), 1);

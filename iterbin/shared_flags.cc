@@ -1,9 +1,11 @@
 #include "iterbin/shared_flags.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
@@ -54,6 +56,19 @@ absl::Status CheckMilestones(absl::string_view flag,
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckOneProcess() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets the environment.
+  const char* size = std::getenv("WORLD_SIZE");
+  int64_t processes = 0;
+  if (size == nullptr || !absl::SimpleAtoi(size, &processes) ||
+      processes <= 1) {
+    return absl::OkStatus();
+  }
+  return UsageError(absl::StrCat("WORLD_SIZE=", processes,
+                                 " in the environment: this program runs as "
+                                 "one process; start it without a launcher"));
 }
 
 void SetDefaultSemantics(Semantics semantics) {

@@ -23,6 +23,9 @@ absl::Status CheckRange(absl::string_view flag, double value, double low,
 absl::Status CheckMilestones(absl::string_view flag,
                              const std::vector<int64_t>& milestones,
                              bool strictly);
+// A usage error where a launcher has started several of us (torchrun sets
+// WORLD_SIZE): each would do the whole run.
+absl::Status CheckOneProcess();
 // Where --semantics says nothing, this.
 void SetDefaultSemantics(Semantics semantics);
 absl::StatusOr<Semantics> SemanticsFromFlag();

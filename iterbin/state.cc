@@ -10,6 +10,7 @@
 #include "common/training/checkpoint.h"
 #include "common/training/precision.h"
 #include "iterbin/orders.h"
+#include "iterbin/torch_optimizer.h"
 
 namespace altprop::iterbin {
 namespace {
@@ -77,17 +78,26 @@ absl::StatusOr<const Value*> Either(const Value& root, const std::string& file,
                    authors, "\""));
 }
 
-// The rate that a saved optimizer works at.
-double SavedRate(const Value& optimizer, double otherwise) {
+// What a saved optimizer works with: "lr", in Python's files "momentum".
+double Saved(const Value& optimizer, const char* key, double otherwise) {
   const Value* groups = optimizer.Find("param_groups");
   if (groups == nullptr || groups->list() == nullptr ||
       groups->list()->empty()) {
     return otherwise;
   }
-  return groups->list()->front().GetDouble("lr").value_or(otherwise);
+  return groups->list()->front().GetDouble(key).value_or(otherwise);
 }
 
-// --load_last: weights and optimizer, and with it the rate, of another run.
+// The momentum in a checkpoint of ours.
+double ScheduleMomentum(const Value& checkpoint, double otherwise) {
+  const Value* schedule = checkpoint.Find("schedule");
+  return schedule == nullptr
+             ? otherwise
+             : schedule->GetDouble("momentum").value_or(otherwise);
+}
+
+// --load_last: weights and optimizer, and with it the rate and the momentum, of
+// another run.
 absl::Status LoadLast(const Options& o, State& state) {
   const std::string& file = o.load_last_file;
   ALTPROP_ASSIGN_OR_RETURN(const Value root, training::LoadCheckpoint(file));
@@ -98,8 +108,11 @@ absl::Status LoadLast(const Options& o, State& state) {
   ALTPROP_ASSIGN_OR_RETURN(
       const Value* optimizer,
       Either(root, file, "optimizer", "optimizer_state_dict"));
+  state.momentum =
+      Saved(*optimizer, "momentum", ScheduleMomentum(root, o.momentum));
+  state.optimizer = MakeOptimizer(o, state.network, state.momentum);
   ALTPROP_RETURN_IF_ERROR(state.optimizer.LoadState(*optimizer, file));
-  state.base_rate = SavedRate(*optimizer, state.base_rate);
+  state.base_rate = Saved(*optimizer, "lr", state.base_rate);
   return absl::OkStatus();
 }
 
@@ -144,7 +157,7 @@ absl::Status Resume(const Options& o, const Start& start, State& state) {
   ALTPROP_RETURN_IF_ERROR(Annotate(ReadRest(start, state), start.file));
   // Of the epoch before; the next one that begins has its own.
   state.optimizer.set_learning_rate(
-      0, SavedRate(*start.checkpoint.Find("optimizer"), state.base_rate));
+      0, Saved(*start.checkpoint.Find("optimizer"), "lr", state.base_rate));
   ALTPROP_ASSIGN_OR_RETURN(
       state.last, ReadByLayer(start.checkpoint, "last_forward", state.network,
                               training::DtypeOf(o.run.precision), start.file));
@@ -209,9 +222,11 @@ absl::Status CheckOrder(const Options& o, const Start& start) {
 }  // namespace
 
 double LearningRate(const Options& options, const State& state, int64_t epoch) {
-  return options.uses_sgd() ? MultiStepRate(state.base_rate, options.milestones,
-                                            options.gamma, epoch)
-                            : state.base_rate;
+  if (!options.uses_sgd()) return state.base_rate;
+  std::vector<int64_t> milestones = options.milestones;
+  // A loaded rate replaces what milestone 0 had made of --lr.
+  if (options.load_last) std::erase(milestones, 0);
+  return MultiStepRate(state.base_rate, milestones, options.gamma, epoch);
 }
 
 Flags FlagsOfEpoch(const Options& options, const State& state,
@@ -223,13 +238,13 @@ Flags FlagsOfEpoch(const Options& options, const State& state,
 }
 
 training::Optimizer MakeOptimizer(const Options& options,
-                                  const Network& network) {
+                                  const Network& network, double momentum) {
   training::ParameterGroup group;
   group.parameters = network.parameters();
   group.learning_rate = options.learning_rate;
   if (!options.uses_sgd()) return training::Optimizer::Adam({group});
   group.weight_decay = kWeightDecay;
-  return training::Optimizer::Sgd({group}, options.momentum);
+  return training::Optimizer::Sgd({group}, momentum);
 }
 
 absl::StatusOr<State> MakeState(const Options& options, const Start& start) {
@@ -240,10 +255,16 @@ absl::StatusOr<State> MakeState(const Options& options, const Start& start) {
   // oneDNN's convolutions, which are of float32 and bfloat16, work on them.
   network.channels_last =
       options.fused && options.run.precision != training::Precision::kFp64;
-  training::Optimizer optimizer = MakeOptimizer(options, network);
+  // A loaded momentum goes on in a run that goes on.
+  const double momentum =
+      options.load_last && start.resumes()
+          ? ScheduleMomentum(start.checkpoint, options.momentum)
+          : options.momentum;
+  training::Optimizer optimizer = MakeOptimizer(options, network, momentum);
   State state{.network = std::move(network),
               .optimizer = std::move(optimizer),
-              .base_rate = options.learning_rate};
+              .base_rate = options.learning_rate,
+              .momentum = momentum};
   if (start.resumes()) {
     ALTPROP_RETURN_IF_ERROR(Resume(options, start, state));
     return state;
@@ -278,6 +299,7 @@ Value ToCheckpoint(const Options& options, const State& state) {
   for (const int64_t layer : state.order) order.emplace_back(layer);
   for (const bool flag : state.binary) binary.emplace_back(flag);
   root.emplace_back("schedule", Dict{{"base_rate", state.base_rate},
+                                     {"momentum", state.momentum},
                                      {"order", std::move(order)},
                                      {"binary", std::move(binary)}});
   root.emplace_back("bests", Dict{{"evaluated", BestEntry(state.evaluated)},
@@ -305,11 +327,18 @@ absl::StatusOr<Flags> BinaryLayersOf(const Value& checkpoint, size_t layers) {
       "schedule: binary has ", flags.size(), " flags, expected ", layers));
 }
 
-Value ToAuthorsCheckpoint(const State& state, int64_t epoch, double loss) {
+Value ToAuthorsCheckpoint(const Options& options, const State& state,
+                          int64_t epoch, double loss) {
+  Dict settings =
+      options.uses_sgd() ? SgdSettings(state.momentum) : AdamSettings();
+  // What a schedule of Python's that goes on looks up.
+  if (options.uses_sgd()) {
+    settings.emplace_back("initial_lr", state.base_rate);
+  }
   return Dict{
       {"epoch", epoch},
       {"model_state_dict", training::ModelDict(state.network.entries())},
-      {"optimizer_state_dict", state.optimizer.State()},
+      {"optimizer_state_dict", TorchState(state.optimizer, settings)},
       {"loss", loss}};
 }
 

@@ -35,6 +35,7 @@ struct State {
   training::Optimizer optimizer;
   training::Position at;
   double base_rate = 0;  // before any milestone
+  double momentum = 0;   // SGD's
   LayerOrder order;      // as it is used, so reversed where asked; float: empty
   Flags binary;          // of this epoch
   LastForward last;      // kReference, between the epoch's last update and its
@@ -50,9 +51,9 @@ double LearningRate(const Options& options, const State& state, int64_t epoch);
 Flags FlagsOfEpoch(const Options& options, const State& state,
                    int64_t finished);
 
-// Adam or SGD over all parameters of a network.
+// Adam or SGD over all parameters of a network; `momentum`: SGD's.
 training::Optimizer MakeOptimizer(const Options& options,
-                                  const Network& network);
+                                  const Network& network, double momentum);
 
 // Seeded weights, then those of --init_from or --load_last, or all of the
 // checkpoint. Errors name the file.
@@ -73,8 +74,8 @@ absl::StatusOr<Flags> BinaryLayersOf(const training::Value& checkpoint,
 
 // The files of --save_progress and --save_last, with the authors' keys. `loss`:
 // the metric that led to it.
-training::Value ToAuthorsCheckpoint(const State& state, int64_t epoch,
-                                    double loss);
+training::Value ToAuthorsCheckpoint(const Options& options, const State& state,
+                                    int64_t epoch, double loss);
 
 }  // namespace altprop::iterbin
 

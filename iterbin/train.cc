@@ -58,7 +58,7 @@ absl::Status SaveAuthors(const Run& run, absl::string_view name, int64_t epoch,
                          double metric) {
   return training::SaveCheckpoint(
       run.record.File(absl::StrCat(name, "-", epoch, ".tar")),
-      ToAuthorsCheckpoint(run.state, epoch, metric));
+      ToAuthorsCheckpoint(run.o, run.state, epoch, metric));
 }
 
 // Leaves a run that a signal ended so that it can go on.
@@ -74,17 +74,25 @@ absl::Status Interrupt(const Run& run) {
 
 // ---- The schedule ----
 
+// The status lines, in the order of the list also where it is gone through from
+// its end. `epoch` 0: the model has just been made.
+void PrintFlags(const Options& o, const State& s, const Flags& binary,
+                int64_t epoch, RunLog& log) {
+  if (!o.uses_sgd()) log.Print(absl::StrCat("Epoch: ", epoch));
+  const LayerOrder list = o.reverse ? Reversed(s.order) : s.order;
+  for (const std::string& line : FlagLines(s.network, list, binary)) {
+    log.Print(line);
+  }
+}
+
 void PrintSchedule(const Run& run, int64_t epoch) {
   const State& s = run.state;
   if (!run.o.binary_capable()) return;
-  if (epoch > 0 && PastTheEnd(static_cast<int64_t>(s.order.size()), epoch - 1,
-                              run.o.epochs_per_layer)) {
+  if (PastTheEnd(static_cast<int64_t>(s.order.size()), epoch - 1,
+                 run.o.epochs_per_layer)) {
     run.log.Print("All already binarized");
   }
-  if (!run.o.uses_sgd()) run.log.Print(absl::StrCat("Epoch: ", epoch));
-  for (const std::string& line : FlagLines(s.network, s.order, s.binary)) {
-    run.log.Print(line);
-  }
+  PrintFlags(run.o, s, s.binary, epoch, run.log);
 }
 
 void BeginEpoch(Run& run) {
@@ -348,6 +356,10 @@ void PrintStart(const Options& o, const Splits& splits, const State& state,
   if (o.binary_capable()) {
     log.Print(absl::StrCat("Loading layers from ", o.layers_indices, "..."));
   }
+  if (o.mode == Mode::kAllBinary) {
+    if (!o.uses_sgd()) log.Print("layer_init() binarize_all()");
+    PrintFlags(o, state, Flags(state.network.layers.size(), true), 0, log);
+  }
   for (const std::string& line : LayerLines(state.network)) log.Print(line);
   if (o.dataset == "cifar10") {
     log.Print(absl::StrCat("Loading from ", o.dataset_indices, "..."));
@@ -364,6 +376,11 @@ absl::Status EvaluateLoaded(const Options& o, const Splits& splits, State& s,
     log.Print(absl::StrFormat(
         "The optimizer in %s works at the rate %g, which holds; --lr=%g",
         o.load_last_file, s.base_rate, o.learning_rate));
+  }
+  if (o.uses_sgd() && s.momentum != o.momentum) {
+    log.Print(absl::StrFormat(
+        "The optimizer in %s has the momentum %g, which holds; --momentum=%g",
+        o.load_last_file, s.momentum, o.momentum));
   }
   const Flags flags(s.network.layers.size(), o.mode == Mode::kAllBinary);
   ALTPROP_ASSIGN_OR_RETURN(
@@ -410,6 +427,7 @@ training::RecordOptions RecordOptionsOf(const Options& o,
       name.empty() ? absl::StrCat(o.dataset, "-", o.model) : name;
   options.directory.flags = cli::FlagValues(MainProgram());
   options.directory.resumed_from = start.file;
+  options.directory.files = {"log.txt", "*.tar", "sensitivity.json"};
   options.title = absl::StrCat("Iterative layer binarization: ", o.model,
                                " on ", o.dataset);
   options.subtitle =
