@@ -19,6 +19,8 @@ namespace {
 using testing::Exists;
 using testing::ReadFile;
 
+constexpr char kData[] = "iterbin/testdata/cli_cifar_resnet20_layer/data";
+
 class Log : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -37,7 +39,7 @@ class Log : public ::testing::Test {
   // Of ResNet-20 on 60 images.
   std::string ResNet(const std::string& run_dir,
                      const std::vector<std::string>& more) const {
-    const std::string data = "iterbin/testdata/cli_cifar_resnet20_layer/data";
+    const std::string data = kData;
     std::vector<std::string> arguments = {
         "--dataset=cifar10",
         "--model=resnet20",
@@ -60,7 +62,7 @@ class Log : public ::testing::Test {
   std::vector<double> Rates(const std::string& run_dir) const {
     std::vector<double> rates;
     for (const auto& line :
-         Lines(absl::StrCat(folder_, "/", run_dir), "train_epoch")) {
+         Lines(absl::StrCat(folder_, "/", run_dir), "train")) {
       rates.push_back(At(line, "learning_rate"));
     }
     return rates;
@@ -137,8 +139,10 @@ TEST_F(Log, MilestonesAndLoadedSettings) {
   ResNet("other", other);
   stopped.insert(stopped.end(), {"--momentum=0.9", "--max_steps=3"});
   ResNet("stopped", stopped);
-  const auto resumed = RunTool("main", {"--resume", folder_ + "/stopped",
-                                        "--max_steps=0", "--threads=1"});
+  const auto resumed = RunTool(
+      "main", {"--resume", folder_ + "/stopped", "--max_steps=0", "--threads=1",
+               absl::StrCat("--data_root=", kData),
+               absl::StrCat("--dataset-indices=", kData, "/split.json")});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   const auto model = [&](const std::string& run) {
     const auto end = training::LoadCheckpoint(
