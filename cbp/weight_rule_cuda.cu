@@ -32,8 +32,8 @@ constexpr int kMostLayers = 64;
 template <typename T>
 struct Layers {
   int count;
-  int64_t begin[kMostLayers + 1];      // of the weights, first one first
-  int64_t block[kMostLayers + 1];      // the first block of each layer
+  int64_t begin[kMostLayers + 1];  // of the weights, first one first
+  int64_t block[kMostLayers + 1];  // the first block of each layer
   const T* gradient[kMostLayers];
 };
 
@@ -49,8 +49,8 @@ __device__ T Upper(T w, T s) {
   T f = static_cast<T>(kSet.f[0]);
 #pragma unroll
   for (int k = 0; k + 1 < kSet.size; ++k) {
-    f += w >= static_cast<T>(kSet.b[k]) * s ? static_cast<T>(kSet.gap(k))
-                                            : T{0};
+    f +=
+        w >= static_cast<T>(kSet.b[k]) * s ? static_cast<T>(kSet.gap(k)) : T{0};
   }
   return f;
 }
@@ -87,8 +87,7 @@ __device__ Penalty<T> Evaluate(T w, T s, T inner, T outer) {
   const bool rising = e >= T{0};
   const bool above = y > edge;
   const bool flat = inside && (above || (rising && y >= edge));
-  return {y, inside && above ? T{0} : y,
-          flat ? T{0} : (rising ? T{2} : T{-2})};
+  return {y, inside && above ? T{0} : y, flat ? T{0} : (rising ? T{2} : T{-2})};
 }
 
 template <typename T>
@@ -200,8 +199,8 @@ __global__ void QuantizeKernel(Layers<T> layers, const T* scales, const T* w,
       layers.begin[layer] + (blockIdx.x - layers.block[layer]) * kStretch;
   const int64_t end = min(begin + kStretch, layers.begin[layer + 1]);
   for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    q[i] = Multiply(
-        (Upper<kMode>(w[i], s) + Lower<kMode>(w[i], s)) * T{0.5}, s);
+    q[i] =
+        Multiply((Upper<kMode>(w[i], s) + Lower<kMode>(w[i], s)) * T{0.5}, s);
   }
 }
 
@@ -228,8 +227,8 @@ void ForGroups(at::ArrayRef<int64_t> offsets, at::TensorList gradients,
         static_cast<int>(std::min<int64_t>(kMostLayers, layers - first));
     for (int k = 0; k < group.count; ++k) {
       group.begin[k] = offsets[first + k];
-      group.block[k + 1] =
-          group.block[k] + BlocksOf(offsets[first + k + 1] - offsets[first + k]);
+      group.block[k + 1] = group.block[k] + BlocksOf(offsets[first + k + 1] -
+                                                     offsets[first + k]);
       if (!gradients.empty()) {
         group.gradient[k] = gradients[first + k].template const_data_ptr<T>();
       }
@@ -268,23 +267,24 @@ at::Tensor UpdateTyped(const at::Tensor& w, at::TensorList gradients,
                        const at::Tensor& q, const at::Tensor& scales,
                        at::ArrayRef<int64_t> offsets, int64_t mode,
                        const WeightStep& step) {
-  const at::Tensor sums = at::zeros({AllBlocks(offsets), 2},
-                                    w.options().dtype(at::kDouble));
-  const Constants<T> c = {Edge<T>(step.u), Edge<T>(step.u),
-                          static_cast<T>(step.learning_rate),
-                          static_cast<T>(step.weight_decay),
-                          static_cast<T>(step.momentum)};
-  ForGroups<T>(offsets, gradients, [&](const Layers<T>& group, int64_t first,
-                                       int64_t blocks, int64_t before) {
-    ForMode(mode, [&](auto constant) {
-      UpdateKernel<decltype(constant)::value, T>
-          <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
-              group, scales.const_data_ptr<T>() + first,
-              w.mutable_data_ptr<T>(), lambda.const_data_ptr<T>(),
-              v.mutable_data_ptr<T>(), q.mutable_data_ptr<T>(), c, before,
-              sums.mutable_data_ptr<double>());
-    });
-  });
+  const at::Tensor sums =
+      at::zeros({AllBlocks(offsets), 2}, w.options().dtype(at::kDouble));
+  const Constants<T> c = {
+      Edge<T>(step.u), Edge<T>(step.u), static_cast<T>(step.learning_rate),
+      static_cast<T>(step.weight_decay), static_cast<T>(step.momentum)};
+  ForGroups<T>(
+      offsets, gradients,
+      [&](const Layers<T>& group, int64_t first, int64_t blocks,
+          int64_t before) {
+        ForMode(mode, [&](auto constant) {
+          UpdateKernel<decltype(constant)::value, T>
+              <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
+                  group, scales.const_data_ptr<T>() + first,
+                  w.mutable_data_ptr<T>(), lambda.const_data_ptr<T>(),
+                  v.mutable_data_ptr<T>(), q.mutable_data_ptr<T>(), c, before,
+                  sums.mutable_data_ptr<double>());
+        });
+      });
   return sums.sum(0);
 }
 
@@ -315,17 +315,20 @@ at::Tensor AscendTyped(const at::Tensor& w, const at::Tensor& lambda,
       at::zeros({AllBlocks(offsets)}, w.options().dtype(at::kDouble));
   const auto step = static_cast<T>(lr_lambda / (1 - std::pow(kBeta1, t)));
   const auto root = static_cast<T>(std::sqrt(1 - std::pow(kBeta2, t)));
-  ForGroups<T>(offsets, {}, [&](const Layers<T>& group, int64_t first,
-                                int64_t blocks, int64_t before) {
-    ForMode(mode, [&](auto constant) {
-      AscendKernel<decltype(constant)::value, T>
-          <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
-              group, scales.const_data_ptr<T>() + first, w.const_data_ptr<T>(),
-              lambda.mutable_data_ptr<T>(), m.mutable_data_ptr<T>(),
-              v.mutable_data_ptr<T>(), Edge<T>(u), Edge<T>(u), step, root,
-              before, sums.mutable_data_ptr<double>());
-    });
-  });
+  ForGroups<T>(
+      offsets, {},
+      [&](const Layers<T>& group, int64_t first, int64_t blocks,
+          int64_t before) {
+        ForMode(mode, [&](auto constant) {
+          AscendKernel<decltype(constant)::value, T>
+              <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
+                  group, scales.const_data_ptr<T>() + first,
+                  w.const_data_ptr<T>(), lambda.mutable_data_ptr<T>(),
+                  m.mutable_data_ptr<T>(), v.mutable_data_ptr<T>(), Edge<T>(u),
+                  Edge<T>(u), step, root, before,
+                  sums.mutable_data_ptr<double>());
+        });
+      });
   return sums.sum(0, /*keepdim=*/true);
 }
 
@@ -350,15 +353,16 @@ template <typename T>
 void QuantizeTyped(const at::Tensor& w, const at::Tensor& q,
                    const at::Tensor& scales, at::ArrayRef<int64_t> offsets,
                    int64_t mode) {
-  ForGroups<T>(offsets, {}, [&](const Layers<T>& group, int64_t first,
-                                int64_t blocks, int64_t) {
-    ForMode(mode, [&](auto constant) {
-      QuantizeKernel<decltype(constant)::value, T>
-          <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
-              group, scales.const_data_ptr<T>() + first, w.const_data_ptr<T>(),
-              q.mutable_data_ptr<T>());
-    });
-  });
+  ForGroups<T>(
+      offsets, {},
+      [&](const Layers<T>& group, int64_t first, int64_t blocks, int64_t) {
+        ForMode(mode, [&](auto constant) {
+          QuantizeKernel<decltype(constant)::value, T>
+              <<<blocks, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
+                  group, scales.const_data_ptr<T>() + first,
+                  w.const_data_ptr<T>(), q.mutable_data_ptr<T>());
+        });
+      });
 }
 
 void QuantizeCuda(const at::Tensor& w, const at::Tensor& q,
